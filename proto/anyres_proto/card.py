@@ -1,0 +1,193 @@
+"""The model card: what an exported model says about itself.
+
+A card is JSON under the key `anyres.card` in an ONNX file's `metadata_props`, and travels as JSON
+in `GetModel`. It is the one description that exporter, server and client share: which sizes the
+model takes and why, what its input and output mean, and what was proven about it.
+
+Geometry is exact, so it is kept in integers and fractions (a fraction is written "1/2" in JSON).
+The geometric parts have the field names of the analyzer's own values, so an analysis validates
+into a card (`from_attributes`) although neither package imports the other.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+METADATA_KEY = "anyres.card"
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", from_attributes=True)
+
+
+class AxisContract(_Frozen):
+    """Which sizes one spatial axis takes, who decides that, and why.
+
+    The admissible sizes are `minimum + k * step` up to `maximum`; a fixed axis has
+    `minimum == maximum`.
+    """
+
+    verdict: Literal["free", "stepped", "fixed", "unsafe", "unknown"]
+    minimum: int = Field(ge=1)
+    step: int = Field(ge=1, default=1)
+    maximum: int | None = None
+    node: str | None = None
+    reason: str
+
+    def admits(self, size: int) -> bool:
+        """Whether an image of this many pixels along the axis is taken."""
+        below = self.maximum is not None and size > self.maximum
+        return size >= self.minimum and not below and (size - self.minimum) % self.step == 0
+
+    def expected(self) -> str:
+        """The admissible sizes in words: "224", "at least 1", "16, 32, 48, ..."."""
+        if self.maximum == self.minimum:
+            return str(self.minimum)
+        if self.step == 1:
+            until = "" if self.maximum is None else f" and at most {self.maximum}"
+            return f"at least {self.minimum}{until}"
+        first = ", ".join(str(self.minimum + i * self.step) for i in range(3))
+        return f"{first}, ... (steps of {self.step})"
+
+
+class SizeContract(_Frozen):
+    """The admissible heights and widths."""
+
+    height: AxisContract
+    width: AxisContract
+
+
+class AxisField(_Frozen):
+    """The receptive field along one axis.
+
+    Output pixel `i` depends on the input pixels in `[stride * i + low, stride * i + high]`; `size`
+    counts them at most. The terms are those of Araujo et al. (Distill, 2019).
+    """
+
+    size: int
+    stride: Fraction
+    low: Fraction
+    high: Fraction
+
+    @property
+    def centre(self) -> Fraction:
+        """The input coordinate that output pixel 0 is centred on."""
+        return (self.low + self.high) / 2
+
+
+class ReceptiveField(_Frozen):
+    """The receptive field of the output, height and width."""
+
+    height: AxisField
+    width: AxisField
+
+
+class AxisTiling(_Frozen):
+    """How one axis may be cut so that tiles equal the whole, in input pixels.
+
+    A tile starts at a multiple of `alignment` and carries at least `halo_before` and `halo_after`
+    real pixels beyond its core, except at a true border of the image.
+    """
+
+    alignment: int = Field(ge=1)
+    halo_before: int = Field(ge=0)
+    halo_after: int = Field(ge=0)
+
+
+class Tiling(_Frozen):
+    """The rule for exact tiles, or the nodes that make them impossible."""
+
+    height: AxisTiling | None = None
+    width: AxisTiling | None = None
+    breakers: tuple[str, ...] = ()
+
+    @property
+    def exact(self) -> bool:
+        """Whether tiles can equal the whole image."""
+        return self.height is not None and self.width is not None
+
+
+class Padding(_Frozen):
+    """What the graph itself adds at the bottom and right before, and crops after, the network."""
+
+    step: int = Field(ge=1)
+    mode: Literal["edge", "reflect", "constant"]
+    value: float = 0.0
+
+
+class ImageInput(_Frozen):
+    """What the network's input tensor is made of.
+
+    A decoded image (h, w, channels) in 0..255 becomes `(pixel * scale - mean) / std`, float32,
+    (1, channels, h, w).
+    """
+
+    name: str = "image"
+    channels: int = Field(ge=1, default=3)
+    colour: Literal["RGB", "BGR", "GRAY"] = "RGB"
+    scale: float = 1 / 255
+    mean: tuple[float, ...] = (0.0, 0.0, 0.0)
+    std: tuple[float, ...] = (1.0, 1.0, 1.0)
+
+    @model_validator(mode="after")
+    def _one_mean_and_std_a_channel(self) -> Self:
+        if not len(self.mean) == len(self.std) == self.channels:
+            raise ValueError(
+                f"mean and std need {self.channels} values, one a channel; "
+                f"got {len(self.mean)} and {len(self.std)}"
+            )
+        return self
+
+
+class Output(_Frozen):
+    """What the network's output tensor means.
+
+    A dense output is float32 (n, channels, h_out, w_out) whose pixel `i` is centred on input pixel
+    `stride * i + offset`; one that is not dense is (n, channels): one answer for the whole image.
+    """
+
+    name: str = "logits"
+    meaning: Literal["logits", "probabilities", "values"] = "logits"
+    channels: int = Field(ge=1)
+    dense: bool
+    stride: tuple[Fraction, Fraction] = (Fraction(1), Fraction(1))
+    offset: tuple[Fraction, Fraction] = (Fraction(0), Fraction(0))
+
+
+class ClassName(_Frozen):
+    """One class: its name and the colour it is drawn in, 0..255 each."""
+
+    name: str
+    colour: tuple[int, int, int] | None = None
+
+
+class Proof(_Frozen):
+    """One size at which ONNX Runtime was compared with PyTorch eager."""
+
+    batch: int
+    height: int
+    width: int
+    max_abs_error: float
+    max_rel_error: float
+
+
+class Card(_Frozen):
+    """Everything a model says about itself."""
+
+    schema_version: Literal[1] = 1
+    name: str
+    description: str = ""
+    task: Literal["classification", "segmentation", "regression", "unknown"]
+    input: ImageInput
+    output: Output
+    classes: tuple[ClassName, ...] = ()
+    sizes: SizeContract
+    padding: Padding | None = None
+    receptive_field: ReceptiveField | None = None
+    tiling: Tiling = Tiling()
+    parameters: int = 0
+    proofs: tuple[Proof, ...] = ()
+    provenance: dict[str, str] = Field(default_factory=dict)
