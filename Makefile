@@ -2,23 +2,19 @@
 PYTHON ?= python3
 BIN    := .venv/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
-ASSETS := out/assets
 
-.PHONY: help install demo models test check stubs format clean
+.PHONY: help install install-check install-test
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
-.venv/bin/python:
-	$(PYTHON) -m venv .venv
+install: .venv/.all ## .venv with everything the demo needs
+install-check: .venv/.check
+install-test: .venv/.test
 
-# One pip command each, so that the torch pin in constraints.txt decides before anything else asks.
-.venv/.installed: pyproject.toml constraints.txt | .venv/bin/python
-	$(PIP) install -c constraints.txt -e '.[all]'
+# One pip command each, so that constraints.txt pins torch before anything else asks for it.
+.venv/.%: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(PIP) install -c constraints.txt -e '.[$*]'
 	@touch $@
-
-.venv/.check: pyproject.toml constraints.txt requirements-check.txt | .venv/bin/python
-	$(PIP) install -c constraints.txt -r requirements-check.txt -e '.[server]'
-	@touch $@
-

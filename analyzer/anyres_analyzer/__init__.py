@@ -1,0 +1,1 @@
+"""Reads an ONNX graph and proves what it says: valid sizes, receptive field, tiling, cost."""

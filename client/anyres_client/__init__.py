@@ -1,0 +1,1 @@
+"""Asks an anyres server: library, command line, batch jobs."""

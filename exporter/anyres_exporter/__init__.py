@@ -1,0 +1,1 @@
+"""Turns a PyTorch vision model into an ONNX file that has been proven."""

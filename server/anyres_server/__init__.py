@@ -1,0 +1,1 @@
+"""Serves ONNX image models over gRPC: any resolution, bounded memory."""
