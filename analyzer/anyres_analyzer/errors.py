@@ -1,0 +1,30 @@
+"""Why a graph could not be analysed.
+
+AnalysisError
+├── NotAModel          the file is not an ONNX model that can be read: give another one
+├── UnsupportedGraph   the graph is outside what the analyzer proves anything about
+└── Inadmissible       this input size does not go through the graph (names the node and why)
+"""
+
+from __future__ import annotations
+
+
+class AnalysisError(Exception):
+    """An error whose message is written for the person who asked."""
+
+
+class NotAModel(AnalysisError):
+    """The file is missing, truncated, or no ONNX model at all."""
+
+
+class UnsupportedGraph(AnalysisError):
+    """Several inputs, no image among them, control flow: nothing is claimed about such a graph."""
+
+
+class Inadmissible(AnalysisError):
+    """An input size that the graph does not take; `node` is where it stops."""
+
+    def __init__(self, node: str, reason: str) -> None:
+        super().__init__(f"node {node}: {reason}")
+        self.node = node
+        self.reason = reason

@@ -1,0 +1,36 @@
+"""A tensor at one input size."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+from numpy.typing import NDArray
+from onnx import helper
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """Its shape, ONNX element type, and value where the graph computes it.
+
+    `value` is known for constants and for what is derived from shapes, never for pixels.
+    """
+
+    shape: tuple[int, ...]
+    elem_type: int
+    value: NDArray[Any] | None = None
+
+    @property
+    def elements(self) -> int:
+        """How many numbers it holds."""
+        return prod(self.shape)
+
+    @property
+    def bytes(self) -> int:
+        """What it takes in memory."""
+        return self.elements * int(helper.tensor_dtype_to_np_dtype(self.elem_type).itemsize)
+
+
+Tensors = Mapping[str, Tensor]
