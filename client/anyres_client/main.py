@@ -1,0 +1,168 @@
+"""The `anyres` command: finds every part's subcommand, and answers mistakes in one line.
+
+A subcommand is a function named in the entry-point group `anyres.commands`. Its docstring is its
+help; a last paragraph that begins with `Example:` goes to the end of the page. Only the function
+that was called for is loaded; the list of them all (`anyres --help`) loads each, so their modules
+keep heavy imports inside the function.
+
+What a command raises becomes an exit code and at most one line on stderr:
+
+    typer.Exit             its code, no line: the command has already said what it had to
+    typer.BadParameter     2, its message: something about the call was wrong (any TyperException)
+    ClientError            2, its message: the server refused, or is not there
+    ModuleNotFoundError    2, the `pip install` line of the extra that brings the module
+    KeyboardInterrupt      130
+    anything else          1: a bug; ANYRES_TRACEBACK=1 shows where
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from importlib.metadata import EntryPoint, entry_points, version
+from typing import Annotated, NoReturn
+
+import typer
+
+from anyres_client.errors import ClientError
+
+GROUP = "anyres.commands"
+
+# The order of a first day: make a model, look at it, serve it, ask it.
+ORDER = ("export", "analyze", "serve", "models", "predict", "batch")
+
+# Third-party module -> the extra that installs it.
+EXTRAS = {
+    "torch": "exporter",
+    "onnxscript": "exporter",
+    "safetensors": "exporter",
+    "onnxruntime": "server",
+    "grpc_reflection": "server",
+    "pydantic_settings": "server",
+    "onnx": "analyzer",
+}
+
+Command = Callable[..., object]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `anyres` with these arguments (the process's own where None); the exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    points = {point.name: point for point in entry_points(group=GROUP)}
+    called = next((word for word in arguments if not word.startswith("-")), "")
+    if called and called not in points:
+        _say(f"anyres: no command {called!r}; there are {', '.join(_in_order(points))}")
+        return 2
+    speaker = f"anyres {called}" if called else "anyres"
+    try:
+        app = _app([points[name] for name in ([called] if called else _in_order(points))])
+        code = app(arguments or ["--help"], prog_name="anyres", standalone_mode=False)
+    except KeyboardInterrupt:
+        code = 130
+    except Exception as error:  # noqa: BLE001 - the boundary: whatever happened becomes one line
+        return _answer(speaker, error)
+    if code == 130:  # typer turns Ctrl-C into this code without a word
+        _say(f"{speaker}: interrupted")
+    return code if isinstance(code, int) else 0
+
+
+def _app(points: Sequence[EntryPoint]) -> typer.Typer:
+    app = typer.Typer(
+        name="anyres",
+        help="Prove which image sizes a vision model can take, export exactly that, serve it, "
+        "and ask it about images of any size.",
+        epilog="Example: anyres predict photo.jpg --server localhost:8001 --overlay --save out/",
+        add_completion=False,
+        rich_markup_mode="rich",
+    )
+    app.callback()(_options)
+    for point in points:
+        command = _load(point)
+        text, _, example = inspect.cleandoc(command.__doc__ or "").partition("\nExample:")
+        epilog = f"Example: {' '.join(example.split())}" if example else None
+        app.command(point.name, help=_plain(text), epilog=epilog and _plain(epilog))(command)
+    return app
+
+
+def _options(
+    show_version: Annotated[
+        bool, typer.Option("--version", help="Print the version and leave.", is_eager=True)
+    ] = False,
+) -> None:
+    if show_version:
+        typer.echo(version("anyres"))
+        raise typer.Exit
+
+
+def _load(point: EntryPoint) -> Command:
+    """The point's function; a stand-in where it cannot be loaded, so that `--help` survives."""
+    try:
+        command: Command = point.load()
+    except (ImportError, AttributeError) as error:
+        return _stand_in(error)
+    return command
+
+
+def _stand_in(reason: Exception) -> Command:
+    def unavailable(context: typer.Context) -> NoReturn:
+        raise reason
+
+    unavailable.__doc__ = f"(cannot be loaded: {_sentence(reason) if _extra(reason) else reason})"
+    return unavailable
+
+
+def _in_order(names: Iterable[str]) -> list[str]:
+    def place(name: str) -> tuple[int, str]:
+        return (ORDER.index(name) if name in ORDER else len(ORDER), name)
+
+    return sorted(names, key=place)
+
+
+def _plain(text: str) -> str:
+    return text.replace("[", r"\[")
+
+
+def _answer(speaker: str, error: Exception) -> int:
+    if os.environ.get("ANYRES_TRACEBACK"):
+        traceback.print_exception(error)
+    _say(f"{speaker}: {_sentence(error)}")
+    wrong_call = isinstance(error, typer.TyperException | ClientError)
+    return 2 if wrong_call or _extra(error) else 1
+
+
+def _sentence(error: Exception) -> str:
+    """What to tell the caller; one line, however the error wrote it."""
+    if extra := _extra(error):
+        install = f"pip install 'anyres[{extra}]'"
+        return f"this needs {_module(error)}, which is not installed: {install}"
+    if isinstance(error, typer.BadParameter) and not (error.param or error.param_hint):
+        return _one_line(error.message)
+    if isinstance(error, typer.TyperException):
+        return _one_line(error.format_message())
+    if isinstance(error, ClientError):
+        return _one_line(str(error))
+    what = _one_line(f"{type(error).__name__}: {error}")
+    return f"this is a bug: {what} (run again with ANYRES_TRACEBACK=1 to see where)"
+
+
+def _extra(error: Exception) -> str | None:
+    return EXTRAS.get(_module(error)) if isinstance(error, ModuleNotFoundError) else None
+
+
+def _module(error: Exception) -> str:
+    return (getattr(error, "name", None) or "").partition(".")[0]
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
