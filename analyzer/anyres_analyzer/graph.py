@@ -107,7 +107,9 @@ def _read(path: Path) -> onnx.ModelProto:
     except OSError as error:
         raise NotAModel(f"{path}: {error.strerror or error}") from error
     except DecodeError as error:
-        raise NotAModel(f"{path} is not an ONNX model: it is truncated or something else") from error
+        raise NotAModel(
+            f"{path} is not an ONNX model: it is truncated or something else"
+        ) from error
     if not model.graph.node:
         raise NotAModel(f"{path} is not an ONNX model: it holds no graph")
     return model

@@ -1,0 +1,167 @@
+"""Everything the analyzer says about one graph, as one value.
+
+    analysis = analyze("model.onnx")
+    analysis.sizes.height.verdict        # "free", "stepped" or "fixed"
+    analysis.cost(451, 300).macs
+
+The field names are those of the model card; `cost` can be asked at any size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import onnx
+
+from anyres_analyzer import contract as contracts
+from anyres_analyzer import tiling
+from anyres_analyzer.contract import AxisContract, SizeContract
+from anyres_analyzer.cost import CostModel
+from anyres_analyzer.field import Field, propagate
+from anyres_analyzer.field_rules import RULES
+from anyres_analyzer.graph import Graph, load
+from anyres_analyzer.head import explained
+from anyres_analyzer.reach import IDENTITY
+from anyres_analyzer.shapes import ShapeWalk
+from anyres_analyzer.tensor import Tensors
+from anyres_analyzer.tiling import Tiling
+from anyres_analyzer.weights import Weight, weights
+
+
+@dataclass(frozen=True)
+class AxisField:
+    """Output pixel `i` reads the input pixels [stride * i + low, stride * i + high]."""
+
+    size: int
+    stride: Fraction
+    low: Fraction
+    high: Fraction
+
+
+@dataclass(frozen=True)
+class ReceptiveField:
+    """Both axes."""
+
+    height: AxisField
+    width: AxisField
+
+
+@dataclass(frozen=True)
+class Input:
+    """The image input: (n, channels, h, w) of an ONNX element type."""
+
+    name: str
+    channels: int
+    elem_type: int
+    dynamic_batch: bool
+
+
+@dataclass(frozen=True)
+class Output:
+    """The first output. Dense: pixel `i` is centred on input pixel stride * i + offset."""
+
+    name: str
+    channels: int
+    dense: bool
+    stride: tuple[Fraction, Fraction]
+    offset: tuple[Fraction, Fraction]
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What a graph tells about any image size."""
+
+    input: Input
+    output: Output
+    sizes: SizeContract
+    receptive_field: ReceptiveField | None  # None where it is the whole image, or unknown
+    tiling: Tiling
+    weights: tuple[Weight, ...]
+    cost: CostModel
+
+    @property
+    def parameters(self) -> int:
+        """Learned numbers in the graph, as it is (batch norm may be folded in)."""
+        return sum(weight.parameters for weight in self.weights)
+
+
+def analyze(source: Path | str | onnx.ModelProto) -> Analysis:
+    """Analyse an ONNX file or model.
+
+    Raises:
+        NotAModel: it cannot be read as ONNX.
+        UnsupportedGraph: it has no single image input, or nothing goes through it.
+    """
+    graph = load(source)
+    walk = ShapeWalk(graph)
+    reference = contracts.reference_size(graph, walk)
+    sizes = contracts.derive(graph, walk, reference)
+    pair = _two_sizes(walk, sizes)
+    fields = tuple(propagate(graph, axis, pair, RULES) for axis in (0, 1))
+    name = graph.outputs[0].name
+    height, width = (by_tensor.get(name) or _NO_PIXELS for by_tensor in fields)
+    sizes = SizeContract(
+        explained(sizes.height, graph, fields[0]), explained(sizes.width, graph, fields[1])
+    )
+    return Analysis(
+        input=_input(graph, pair[0]),
+        output=_output(graph, pair[0], height, width),
+        sizes=sizes,
+        receptive_field=_receptive_field(height, width),
+        tiling=Tiling(
+            tiling.axis_tiling(height, fields[0].values(), sizes.height),
+            tiling.axis_tiling(width, fields[1].values(), sizes.width),
+            tiling.breakers((height, width), (sizes.height, sizes.width)),
+        ),
+        weights=weights(graph, fields[0]),
+        cost=CostModel(graph, walk),
+    )
+
+
+_NO_PIXELS = Field(dim=None, reach=IDENTITY)
+
+
+def _two_sizes(walk: ShapeWalk, sizes: SizeContract) -> tuple[Tensors, Tensors]:
+    """Walks at two admissible sizes of different residue, to see what depends on the size."""
+    return walk.at(_size(sizes.height, 0), _size(sizes.width, 0)), walk.at(
+        _size(sizes.height, 1), _size(sizes.width, 1)
+    )
+
+
+def _size(axis: AxisContract, more: int) -> int:
+    """Well above the minimum, where no window is clipped away; `more` steps further."""
+    if axis.maximum is not None:
+        return axis.minimum
+    return axis.minimum + axis.step * (-(-192 // axis.step) + more)
+
+
+def _input(graph: Graph, tensors: Tensors) -> Input:
+    image = graph.image
+    channels = tensors[image.name].shape[1]
+    return Input(image.name, channels, image.elem_type, not isinstance(image.dims[0], int))
+
+
+def _output(graph: Graph, tensors: Tensors, height: Field, width: Field) -> Output:
+    name = graph.outputs[0].name
+    offset_h, offset_w = ((f.reach.low + f.reach.high) / 2 for f in (height, width))
+    shape = tensors[name].shape
+    dense = len(shape) == 4 and (height.dim, width.dim) == (-2, -1)
+    return Output(
+        name,
+        channels=shape[1] if len(shape) > 1 else 1,
+        dense=dense,
+        stride=(height.reach.scale, width.reach.scale),
+        offset=(offset_h, offset_w),
+    )
+
+
+def _receptive_field(height: Field, width: Field) -> ReceptiveField | None:
+    if height.breakers or width.breakers or None in (height.dim, width.dim):
+        return None
+    return ReceptiveField(_axis_field(height), _axis_field(width))
+
+
+def _axis_field(field: Field) -> AxisField:
+    return AxisField(field.reach.size, field.reach.scale, field.reach.low, field.reach.high)

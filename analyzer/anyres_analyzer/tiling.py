@@ -1,0 +1,72 @@
+"""The tiling rule: how an image may be cut so that tiles equal the whole, or who forbids it.
+
+Along an axis let output `o` read the pixels [S * o + low, S * o + high], and let A, the alignment,
+be a common multiple of every effective stride in the graph (its numerator) and of the size
+contract's step. A tile that starts at a multiple of A sees the same sampling lattices as the whole
+image. For a core [c0, c1) with both ends on multiples of A (or the image's true end),
+
+    first output  o = c0 / S        reads down to  c0 + low             halo before = -low
+    last output   o = c1 / S - 1    reads up to    c1 - S + high        halo after  = high - S + 1
+
+The halo must be real pixels, except at the image's true borders, which are left to the network:
+each layer pads again after its bias and activation, so no padding of the image equals it.
+Example: one 3x3 convolution padded by 1 has S = 1, low = -1, high = 1, so A = 1 and halos 1 and 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import floor, lcm
+
+from anyres_analyzer.contract import AxisContract
+from anyres_analyzer.field import Field
+from anyres_analyzer.reach import Reach
+
+
+@dataclass(frozen=True)
+class AxisTiling:
+    """One axis: tiles start at multiples of `alignment`; halos are in input pixels."""
+
+    alignment: int
+    halo_before: int
+    halo_after: int
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """Both axes, None where tiles cannot be exact; `breakers` names the nodes that forbid it."""
+
+    height: AxisTiling | None
+    width: AxisTiling | None
+    breakers: tuple[str, ...]
+
+
+def axis_tiling(
+    output: Field, fields: Iterable[Field], contract: AxisContract
+) -> AxisTiling | None:
+    """The rule along one axis, from the output's field and those of all tensors before it."""
+    if output.breakers or output.dim is None or contract.verdict == "fixed":
+        return None
+    strides = {field.reach.scale.numerator for field in fields}
+    return AxisTiling(
+        alignment=lcm(contract.step, *strides),
+        halo_before=max(0, floor(-output.reach.low)),
+        halo_after=halo_after(output.reach),
+    )
+
+
+def halo_after(reach: Reach) -> int:
+    """Pixels beyond the core that its last output reads."""
+    return max(0, floor(reach.high - reach.scale) + 1)
+
+
+def breakers(output: tuple[Field, Field], contracts: tuple[AxisContract, ...]) -> tuple[str, ...]:
+    """Every node that forbids tiles, with its reason, each once."""
+    by_operator = [str(breaker) for field in output for breaker in field.breakers]
+    by_size = [
+        f"{contract.node or 'the input'}: {contract.reason}"
+        for contract in contracts
+        if contract.verdict == "fixed"
+    ]
+    return tuple(dict.fromkeys(by_operator + by_size))
