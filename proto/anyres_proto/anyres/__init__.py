@@ -1,0 +1,1 @@
+"""The generated stubs of our own protocol, by package path."""
