@@ -36,7 +36,7 @@ class Weight:
 
 
 def weights(graph: Graph, fields: Mapping[str, Field]) -> tuple[Weight, ...]:
-    """Every layer with parameters, in graph order; a shared weight counts once, at its first use."""
+    """Every layer with parameters, in graph order; a shared weight counts once, where first used."""
     found: list[Weight] = []
     seen: set[str] = set()
     for node in graph.nodes:

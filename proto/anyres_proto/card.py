@@ -111,11 +111,19 @@ class Tiling(_Frozen):
 
 
 class Padding(_Frozen):
-    """What the graph itself adds at the bottom and right before, and crops after, the network."""
+    """What the graph itself adds at the bottom and right before, and crops after, the network.
+
+    It pads to the next `minimum + k * step`, per axis.
+    """
 
     step: int = Field(ge=1)
+    minimum: int = Field(ge=1, default=1)
     mode: Literal["edge", "reflect", "constant"]
     value: float = 0.0
+
+    def missing(self, size: int) -> int:
+        """How many rows or columns an image of this size lacks."""
+        return max((self.minimum - size) % self.step, self.minimum - size)
 
 
 class ImageInput(_Frozen):
@@ -174,20 +182,25 @@ class Proof(_Frozen):
     max_rel_error: float
 
 
-class Card(_Frozen):
+class Description(_Frozen):
+    """What a model's author says about it; the rest of a card is derived and proven."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    description: str = ""
+    task: Literal["classification", "segmentation", "regression", "unknown"]
+    input: ImageInput = ImageInput()
+    classes: tuple[ClassName, ...] = ()
+
+
+class Card(Description):
     """Everything a model says about itself."""
 
     schema_version: Literal[1] = 1
-    name: str
-    description: str = ""
-    task: Literal["classification", "segmentation", "regression", "unknown"]
-    input: ImageInput
     output: Output
-    classes: tuple[ClassName, ...] = ()
     sizes: SizeContract
     padding: Padding | None = None
     receptive_field: ReceptiveField | None = None
     tiling: Tiling = Tiling()
-    parameters: int = 0
+    parameters: int = Field(ge=0, default=0)
     proofs: tuple[Proof, ...] = ()
     provenance: dict[str, str] = Field(default_factory=dict)

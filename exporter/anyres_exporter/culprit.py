@@ -1,0 +1,109 @@
+"""Which node of a graph stops being the model, at a size where the two disagree.
+
+torch's exporter writes into each node the module that it comes from. So the output of every module,
+caught by hooks in eager, can be compared with the tensor that its last node makes, in the order in
+which the modules run: the first that differs is where the graph went wrong.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, RuntimeException
+from torch import Tensor, nn
+
+from anyres_exporter.proof import TOLERANCE, Comparison, noise, runner
+
+_SCOPES = "pkg.torch.onnx.name_scopes"
+_RUNTIME_NODE = re.compile(r"while running (\w+) node\. Name:'([^']*)'")
+
+
+def find(
+    model: nn.Module, graph: onnx.ModelProto, comparison: Comparison, channels: int
+) -> str | None:
+    """The node that fails or first differs, as "'name' (OpType)"; None where none can be told."""
+    named = _RUNTIME_NODE.search(comparison.failure)
+    if named:
+        return f"'{named[2]}' ({named[1]})"
+    image = noise(comparison.batch, channels, comparison.height, comparison.width)
+    expected = _module_outputs(model, torch.from_numpy(image))
+    last_good = -1
+    for index, node, module in _last_nodes(graph, list(expected)):
+        if not _equal(graph, node.output[0], image, expected[module]):
+            return _label(_suspect(graph, last_good, index))
+        last_good = index
+    return None
+
+
+def _label(node: onnx.NodeProto) -> str:
+    return f"'{node.name}' ({node.op_type})"
+
+
+def _suspect(graph: onnx.ModelProto, good: int, bad: int) -> onnx.NodeProto:
+    """Between a right and a wrong tensor: the node that gathers, if any; else the wrong one."""
+    between = graph.graph.node[good + 1 : bad + 1]
+    movers = [node for node in between if node.op_type in ("GatherND", "Gather", "Resize")]
+    return movers[0] if movers else between[-1]
+
+
+def _module_outputs(model: nn.Module, image: Tensor) -> dict[str, NDArray[np.float32]]:
+    """The output of every leaf module that runs, in order of running."""
+    outputs: dict[str, NDArray[np.float32]] = {}
+
+    def remember(name: str) -> object:
+        def hook(_module: nn.Module, _inputs: object, output: object) -> None:
+            if isinstance(output, Tensor):
+                outputs[name] = output.detach().numpy()
+
+        return hook
+
+    leaves = [(name, m) for name, m in model.named_modules() if name and not any(m.children())]
+    handles = [m.register_forward_hook(remember(name)) for name, m in leaves]
+    try:
+        with torch.inference_mode():
+            model(image)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return outputs
+
+
+def _last_nodes(
+    graph: onnx.ModelProto, modules: list[str]
+) -> list[tuple[int, onnx.NodeProto, str]]:
+    """For each module the last node that comes from it, in graph order."""
+    last: dict[str, tuple[int, onnx.NodeProto]] = {}
+    for index, node in enumerate(graph.graph.node):
+        for module in _scopes(node):
+            if module in modules:
+                last[module] = (index, node)
+    found = [(index, node, module) for module, (index, node) in last.items()]
+    return sorted(found, key=lambda entry: entry[0])
+
+
+def _scopes(node: onnx.NodeProto) -> list[str]:
+    text = next((entry.value for entry in node.metadata_props if entry.key == _SCOPES), "[]")
+    return [str(scope) for scope in ast.literal_eval(text)]
+
+
+def _equal(
+    graph: onnx.ModelProto, tensor: str, image: NDArray[np.float32], expected: NDArray[np.float32]
+) -> bool:
+    """Whether the graph, cut at this tensor, gives what the module gave."""
+    cut = onnx.ModelProto()
+    cut.CopyFrom(graph)
+    del cut.graph.output[:]
+    cut.graph.output.append(onnx.ValueInfoProto(name=tensor))
+    try:
+        actual = runner(cut)(image)
+    except (Fail, InvalidArgument, RuntimeException):
+        return False
+    if actual.shape != expected.shape:
+        return False
+    scale = float(np.abs(expected).max(initial=0.0)) or 1.0
+    return float(np.abs(actual - expected).max(initial=0.0)) / scale <= TOLERANCE

@@ -1,0 +1,29 @@
+"""Why a model was not exported.
+
+ExportError
+├── BadRecipe      the recipe, factory or weights are wrong: correct them
+├── NotExportable  torch cannot turn this model into a graph (its text goes to a log file)
+└── NotProven      the exported graph is not the model at some size: pin the axis or mend the node
+"""
+
+from __future__ import annotations
+
+
+class ExportError(Exception):
+    """An error whose message is written for the person who exports."""
+
+
+class BadRecipe(ExportError):
+    """Something that the caller wrote is wrong."""
+
+
+class NotExportable(ExportError):
+    """torch.onnx.export gave up."""
+
+
+class NotProven(ExportError):
+    """An axis was to be dynamic and is not; `node` is what fixes it or gets it wrong."""
+
+    def __init__(self, message: str, node: str | None = None) -> None:
+        super().__init__(message)
+        self.node = node
