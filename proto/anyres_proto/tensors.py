@@ -1,0 +1,63 @@
+"""Arrays to tensors on the wire and back.
+
+A tensor's bytes are row-major and little-endian. An array made from a tensor is a read-only view of
+them: nothing is copied but what protobuf itself copies when a bytes field is read.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anyres_proto.anyres.v1 import dense_prediction_pb2 as pb
+from anyres_proto.errors import WireError
+
+Array: TypeAlias = NDArray[Any]
+
+_DTYPES: dict[int, np.dtype[Any]] = {
+    pb.DATA_TYPE_UINT8: np.dtype("u1"),
+    pb.DATA_TYPE_UINT16: np.dtype("<u2"),
+    pb.DATA_TYPE_FLOAT32: np.dtype("<f4"),
+}
+_DATA_TYPES = {dtype: pb.DataType.ValueType(each) for each, dtype in _DTYPES.items()}
+_MAX_AXES = 8
+
+
+def to_tensor(array: Array) -> pb.Tensor:
+    """The tensor that carries an array of uint8, uint16 or float32."""
+    dtype = array.dtype.newbyteorder("<")
+    if dtype not in _DATA_TYPES:
+        known = ", ".join(each.name for each in _DATA_TYPES)
+        raise WireError(f"an array of {array.dtype.name} cannot travel; expected one of {known}")
+    data = array.astype(dtype, copy=False).tobytes()
+    return pb.Tensor(data_type=_DATA_TYPES[dtype], shape=array.shape, data=data)
+
+
+def to_array(tensor: pb.Tensor) -> Array:
+    """The array that a tensor carries, read-only."""
+    dtype, shape, data = _dtype(tensor), _shape(tensor), tensor.data
+    needed = math.prod(shape) * dtype.itemsize
+    if needed != len(data):
+        raise WireError(
+            f"a tensor of {dtype.name} with shape {list(shape)} needs {needed} bytes; "
+            f"got {len(data)}"
+        )
+    return np.frombuffer(data, dtype).reshape(shape)
+
+
+def _dtype(tensor: pb.Tensor) -> np.dtype[Any]:
+    if tensor.data_type in _DTYPES:
+        return _DTYPES[tensor.data_type]
+    known = ", ".join(pb.DataType.Name(each) for each in _DATA_TYPES.values())
+    raise WireError(f"a tensor has data_type {tensor.data_type}; expected one of {known}")
+
+
+def _shape(tensor: pb.Tensor) -> tuple[int, ...]:
+    if len(tensor.shape) > _MAX_AXES:
+        raise WireError(f"a tensor has {len(tensor.shape)} axes; expected at most {_MAX_AXES}")
+    if any(size < 1 for size in tensor.shape):
+        raise WireError(f"a tensor has shape {list(tensor.shape)}; expected sizes of at least 1")
+    return tuple(tensor.shape)
