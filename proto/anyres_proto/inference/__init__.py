@@ -1,0 +1,1 @@
+"""The generated stubs of the Open Inference Protocol, package `inference`."""
