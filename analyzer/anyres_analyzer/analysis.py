@@ -131,10 +131,13 @@ def _two_sizes(walk: ShapeWalk, sizes: SizeContract) -> tuple[Tensors, Tensors]:
 
 
 def _size(axis: AxisContract, more: int) -> int:
-    """Well above the minimum, where no window is clipped away; `more` steps further."""
+    """Well above the minimum, where no window is clipped away; then an odd way further.
+
+    Odd, so that the residues differ; far, so that no two strided maps are of one size by rounding.
+    """
     if axis.maximum is not None:
         return axis.minimum
-    return axis.minimum + axis.step * (-(-192 // axis.step) + more)
+    return axis.minimum + axis.step * (-(-192 // axis.step) + 131 * more)
 
 
 def _input(graph: Graph, tensors: Tensors) -> Input:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, RuntimeException
 from torch import Tensor, nn
 
+from anyres_exporter.any_size import AnySize
 from anyres_exporter.proof import TOLERANCE, Comparison, noise, runner
 
 _SCOPES = "pkg.torch.onnx.name_scopes"
@@ -26,22 +27,26 @@ _RUNTIME_NODE = re.compile(r"while running (\w+) node\. Name:'([^']*)'")
 def find(
     model: nn.Module, graph: onnx.ModelProto, comparison: Comparison, channels: int
 ) -> str | None:
-    """The node that fails or first differs, as "'name' (OpType)"; None where none can be told."""
+    """The node that fails or first differs, and its module; None where none can be told."""
     named = _RUNTIME_NODE.search(comparison.failure)
     if named:
-        return f"'{named[2]}' ({named[1]})"
+        return _label(next(node for node in graph.graph.node if node.name == named[2]), model)
     image = noise(comparison.batch, channels, comparison.height, comparison.width)
     expected = _module_outputs(model, torch.from_numpy(image))
     last_good = -1
     for index, node, module in _last_nodes(graph, list(expected)):
         if not _equal(graph, node.output[0], image, expected[module]):
-            return _label(_suspect(graph, last_good, index))
+            return _label(_suspect(graph, last_good, index), model)
         last_good = index
     return None
 
 
-def _label(node: onnx.NodeProto) -> str:
-    return f"'{node.name}' ({node.op_type})"
+def _label(node: onnx.NodeProto, model: nn.Module) -> str:
+    """The node as a viewer shows it, and the module of the model that it comes from."""
+    modules = _modules(model)
+    inner = [scope for scope in _scopes(node) if scope and scope in modules]
+    whence = f" of module '{inner[-1]}' ({type(modules[inner[-1]]).__name__})" if inner else ""
+    return f"'{node.name}' ({node.op_type}){whence}"
 
 
 def _suspect(graph: onnx.ModelProto, good: int, bad: int) -> onnx.NodeProto:
@@ -62,7 +67,7 @@ def _module_outputs(model: nn.Module, image: Tensor) -> dict[str, NDArray[np.flo
 
         return hook
 
-    leaves = [(name, m) for name, m in model.named_modules() if name and not any(m.children())]
+    leaves = [(name, m) for name, m in _modules(model).items() if not any(m.children())]
     handles = [m.register_forward_hook(remember(name)) for name, m in leaves]
     try:
         with torch.inference_mode():
@@ -71,6 +76,12 @@ def _module_outputs(model: nn.Module, image: Tensor) -> dict[str, NDArray[np.flo
         for handle in handles:
             handle.remove()
     return outputs
+
+
+def _modules(model: nn.Module) -> dict[str, nn.Module]:
+    """The modules by the names that the trace saw: those of the network inside a padded one."""
+    network = model.network if isinstance(model, AnySize) else model
+    return {name: module for name, module in network.named_modules() if name}
 
 
 def _last_nodes(

@@ -1,0 +1,183 @@
+"""Export end to end: what comes out is the model at every size, or nothing comes out.
+
+The oracle is PyTorch eager. The models are a few channels wide, and each wrong one is a mistake
+that torch's own exporter accepts without a word.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+
+from anyres_proto.card import METADATA_KEY, Card, Description
+
+torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.torch
+
+from torch import Tensor, nn  # noqa: E402
+from torch.nn import functional as F  # noqa: E402
+
+from anyres_exporter.errors import NotExportable, NotProven  # noqa: E402
+from anyres_exporter.export import Sizes, export  # noqa: E402
+from anyres_exporter.zoo.unet import UNet  # noqa: E402
+
+
+class Stem(nn.Module):
+    """One strided convolution; the models below differ in what they do with its map."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 4, 3, stride=2, padding=1)
+
+
+class Dense(Stem):
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.stem(x))
+
+
+class FlattenedHead(Stem):
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(4 * 64, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.stem(x).flatten(1))
+
+
+class PooledHead(Stem):
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(4, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.stem(x).mean((2, 3)))
+
+
+class AdaptivePool(Stem):
+    """torch's exporter gets this wrong off the traced size."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pool = nn.AdaptiveAvgPool2d(7)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.stem(x) + self.pool(self.stem(x)).mean()
+
+
+class BakedSize(Stem):
+    def forward(self, x: Tensor) -> Tensor:
+        return F.interpolate(self.stem(x), size=(32, 32))
+
+
+class SizeInPython(Stem):
+    """A branch on the size that the trace cannot see."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.stem(x) if x.shape[2] <= 32 else -self.stem(x)
+
+
+def exported(
+    model: nn.Module, folder: Path, *, traced: tuple[int, int] = (32, 32), **asked: object
+) -> Path:
+    torch.manual_seed(0)
+    description = Description(name="net", task="segmentation")
+    sizes = Sizes(traced=traced, **asked)  # type: ignore[arg-type]
+    return export(model, description, folder, sizes=sizes)
+
+
+def card_of(path: Path) -> Card:
+    metadata = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
+    return Card.model_validate_json(metadata[METADATA_KEY])
+
+
+def difference(model: nn.Module, path: Path, *shape: int) -> float:
+    image = torch.randn(*shape)
+    with torch.inference_mode():
+        expected = model(image).numpy()
+    (actual,) = ort.InferenceSession(path).run(None, {"image": image.numpy()})
+    assert actual.shape == expected.shape
+    return float(np.abs(actual - expected).max())
+
+
+def test_a_convolutional_model_is_exported_for_every_size_and_says_so(tmp_path: Path) -> None:
+    model = Dense().eval()
+    path = exported(model, tmp_path)
+    card = card_of(path)
+    assert (card.sizes.height.verdict, card.sizes.width.verdict) == ("free", "free")
+    assert card.output.dense
+    assert card.tiling.exact
+    for shape in [(1, 3, 1, 1), (2, 3, 7, 101), (1, 3, 300, 451)]:
+        assert difference(model, path, *shape) < 1e-5
+
+
+def test_the_card_lists_what_was_proven_residues_and_odd_shapes_included(tmp_path: Path) -> None:
+    card = card_of(exported(UNet(classes=2, width=4, depth=2), tmp_path, any_size="edge"))
+    proven = {(proof.height, proof.width) for proof in card.proofs}
+    assert (
+        {height % 4 for height, _ in proven} == {width % 4 for _, width in proven} == set(range(4))
+    )
+    assert any(height != width for height, width in proven)
+    assert {proof.batch for proof in card.proofs} == {1, 3}
+    assert all(proof.max_rel_error < 1e-4 for proof in card.proofs)
+
+
+def test_a_stepped_model_keeps_its_step_and_names_the_node_that_needs_it(tmp_path: Path) -> None:
+    height = card_of(exported(UNet(classes=2, width=4, depth=2), tmp_path)).sizes.height
+    assert (height.verdict, height.minimum, height.step) == ("stepped", 4, 4)
+    assert "Concat" in (height.node or "")
+
+
+def test_a_pinned_model_takes_its_size_only_and_any_batch(tmp_path: Path) -> None:
+    model = FlattenedHead().eval()
+    path = exported(model, tmp_path, traced=(16, 16), dynamic=False)
+    card = card_of(path)
+    assert card.sizes.height.admits(16)
+    assert not card.sizes.height.admits(17)
+    assert "Reshape" in (card.sizes.height.node or "")  # its target is baked to 256 values
+    assert difference(model, path, 5, 3, 16, 16) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("model", "node"),
+    [
+        (FlattenedHead, "Gemm"),
+        (PooledHead, "ReduceMean"),
+        (AdaptivePool, "AdaptiveAvgPool2d"),
+        (BakedSize, "Resize"),
+    ],
+)
+def test_an_axis_that_only_looks_dynamic_is_refused_by_the_name_of_its_node(
+    model: type[nn.Module], node: str, tmp_path: Path
+) -> None:
+    traced = (16, 16) if model is FlattenedHead else (32, 32)
+    with pytest.raises(NotProven, match=node) as refused:
+        exported(model(), tmp_path, traced=traced)
+    assert node in (refused.value.node or "")
+    assert not list(tmp_path.glob("*.onnx"))
+
+
+def test_a_graph_that_differs_from_the_model_somewhere_is_never_written(tmp_path: Path) -> None:
+    with pytest.raises((NotProven, NotExportable)):
+        exported(SizeInPython(), tmp_path)
+    assert not list(tmp_path.glob("*.onnx"))
+
+
+def test_what_torch_cannot_export_ends_in_one_sentence_and_a_log(tmp_path: Path) -> None:
+    class Impossible(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x * float(np.asarray(x.sum().item()))
+
+    with pytest.raises(NotExportable) as failed:
+        exported(Impossible(), tmp_path)
+    assert "\n" not in str(failed.value)
+    assert (tmp_path / "net.export.log").read_text()
+
+
+def test_the_same_model_gives_the_same_bytes(tmp_path: Path) -> None:
+    model = Dense()
+    first = exported(model, tmp_path / "a").read_bytes()
+    assert exported(model, tmp_path / "b").read_bytes() == first
