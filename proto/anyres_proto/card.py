@@ -37,20 +37,30 @@ class AxisContract(_Frozen):
     node: str | None = None
     reason: str
 
+    @model_validator(mode="after")
+    def _some_size_is_taken(self) -> Self:
+        if self.maximum is not None and self.maximum < self.minimum:
+            raise ValueError(f"maximum {self.maximum} is below minimum {self.minimum}")
+        return self
+
     def admits(self, size: int) -> bool:
         """Whether an image of this many pixels along the axis is taken."""
         below = self.maximum is not None and size > self.maximum
         return size >= self.minimum and not below and (size - self.minimum) % self.step == 0
 
     def expected(self) -> str:
-        """The admissible sizes in words: "224", "at least 1", "16, 32, 48, ..."."""
+        """The admissible sizes in words: "224", "at least 1", "16, 32, 48, ... (steps of 16)"."""
         if self.maximum == self.minimum:
             return str(self.minimum)
         if self.step == 1:
             until = "" if self.maximum is None else f" and at most {self.maximum}"
             return f"at least {self.minimum}{until}"
-        first = ", ".join(str(self.minimum + i * self.step) for i in range(3))
-        return f"{first}, ... (steps of {self.step})"
+        first = [self.minimum + i * self.step for i in range(3)]
+        shown = ", ".join(str(size) for size in first if self.admits(size))
+        if self.maximum is None:
+            return f"{shown}, ... (steps of {self.step})"
+        last = self.maximum - (self.maximum - self.minimum) % self.step
+        return shown if last <= first[-1] else f"{shown}, ... {last} (steps of {self.step})"
 
 
 class SizeContract(_Frozen):
