@@ -105,6 +105,7 @@ def test_the_words_name_no_size_that_is_refused(axis: AxisContract) -> None:
         (7, 1, 99, "at least 7 and at most 99"),
         (16, 16, None, "16, 32, 48, ... (steps of 16)"),
         (16, 16, 40, "16, 32"),
+        (16, 16, 50, "16, 32, 48"),
         (16, 16, 100, "16, 32, 48, ... 96 (steps of 16)"),
     ],
 )
