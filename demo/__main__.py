@@ -1,0 +1,51 @@
+"""`python -m demo --models out/models --assets out/assets --out out/demo`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from anyres_client import Client
+from rich.console import Console
+from rich.table import Table
+
+from demo import jobs, page
+from demo.serving import served
+
+READY_WITHIN_S = 60
+
+
+def main(
+    models: Annotated[Path, typer.Option(help="Folder of the three exported models.")],
+    assets: Annotated[Path, typer.Option(help="Folder that the pictures' packages lie in.")],
+    out: Annotated[Path, typer.Option(help="Folder for the pictures and the page.")],
+) -> None:
+    """Serve the models, predict the pictures, write the page, print the table."""
+    with served(models) as address, Client(address) as client:
+        client.wait_ready(READY_WITHIN_S)
+        rows = list(jobs.run(client, assets))
+        difference = jobs.heads_agree(client, assets)
+    console = Console()
+    console.print(_table(rows))
+    for row in rows:
+        if row.refusal:
+            console.print(f"[red]{row.job.model} refused {row.job.picture.name}:[/] {row.refusal}")
+    console.print(
+        f"mean of the dense logits against the FC head's at 224x224: they differ by {difference:.1e}"
+    )
+    console.print(f"open {page.write(rows, difference, out)}")
+
+
+def _table(rows: list[jobs.Row]) -> Table:
+    table = Table("picture", "size", "model", "grid", "route", "seconds", "answer", box=None)
+    for row in rows:
+        name = row.job.picture.name + (" (resized)" if row.job.squeezed else "")
+        answer = row.answer if row.prediction else "see below"
+        seconds = f"{row.seconds:.2f}"
+        table.add_row(name, row.size, row.job.model, row.grid, row.route, seconds, answer)
+    return table
+
+
+if __name__ == "__main__":
+    typer.run(main)
