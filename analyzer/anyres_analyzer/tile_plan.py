@@ -76,11 +76,21 @@ class Tile:
 
 @dataclass(frozen=True)
 class Cut:
-    """Where a tile's outputs go: `grid[start:stop] = tile_output[skip : skip + stop - start]`."""
+    """Where a tile's outputs go: `grid[cut.whole] = tile_output[cut.part]`."""
 
     start: int
     stop: int
-    skip: int
+    skip: int  # outputs of the tile's halo, before its core's
+
+    @property
+    def whole(self) -> slice:
+        """The place in the whole grid."""
+        return slice(self.start, self.stop)
+
+    @property
+    def part(self) -> slice:
+        """The place in the tile's own output."""
+        return slice(self.skip, self.skip + self.stop - self.start)
 
 
 def plan_axis(size: int, core: int, rule: AxisRule) -> tuple[AxisTile, ...]:

@@ -1,0 +1,133 @@
+"""Who may come in, and how much memory they may take: both refuse at once rather than drown.
+
+A `Gate` counts requests; beyond its limit, or once it is closed, nobody enters. A `Budget` counts
+bytes; whoever needs more than is free waits in line, first come, first served.
+
+There are two budgets, and nobody waits for the first while holding the second, so nobody can wait
+in a circle: one for pictures and results, held while a request lives, and one for activations, held
+while one piece of it is in the network.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+
+from anyres_server.errors import Overloaded, TooLarge, Unavailable
+from anyres_server.machine import mib
+
+
+class Gate:
+    """Lets in up to `limit` requests at a time, until it is closed."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._inside = 0
+        self._closed = False
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """Be inside for a while.
+
+        Raises:
+            Overloaded: as many as may be are inside.
+            Unavailable: it is closed.
+        """
+        if self._closed:
+            raise Unavailable("the server is shutting down")
+        if self._inside >= self._limit:
+            raise Overloaded(f"the queue is full ({self._limit} requests); try again later")
+        self._inside += 1
+        self._empty.clear()
+        try:
+            yield
+        finally:
+            self._inside -= 1
+            if not self._inside:
+                self._empty.set()
+
+    def close(self) -> None:
+        """Let nobody in any more; those inside stay."""
+        self._closed = True
+
+    async def emptied(self) -> None:
+        """Wait until nobody is inside."""
+        await self._empty.wait()
+
+
+class Budget:
+    """A number of bytes that is lent in pieces, in the order in which they were asked for."""
+
+    def __init__(self, total: int, what: str) -> None:
+        self.total = total
+        self._what = what
+        self._free = total
+        self._line: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+    @asynccontextmanager
+    async def lent(self, amount: int) -> AsyncIterator[None]:
+        """Hold `amount` bytes for a while; waits until they are free.
+
+        Raises:
+            TooLarge: that is more than there ever will be.
+        """
+        if amount > self.total:
+            raise TooLarge(
+                f"this takes {mib(amount)} of memory for {self._what}, "
+                f"and the server has {mib(self.total)} for all"
+            )
+        await self._take(amount)
+        try:
+            yield
+        finally:
+            self._give_back(amount)
+
+    async def _take(self, amount: int) -> None:
+        if not self._line and amount <= self._free:
+            self._free -= amount
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._line.append((amount, turn))
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.cancelled():
+                self._serve()  # whoever stood behind may be next
+            else:
+                self._give_back(amount)  # the turn came just as the caller left
+            raise
+
+    def _give_back(self, amount: int) -> None:
+        self._free += amount
+        self._serve()
+
+    def _serve(self) -> None:
+        while self._line and (self._line[0][1].done() or self._line[0][0] <= self._free):
+            amount, turn = self._line.popleft()
+            if not turn.done():
+                self._free -= amount
+                turn.set_result(None)
+
+
+@dataclass(frozen=True, eq=False)
+class Admission:
+    """The gate, and the memory that those inside share."""
+
+    gate: Gate
+    pictures: Budget  # pixels and results
+    activations: Budget  # what networks hold while they run
+
+
+def admission(max_requests: int, memory_bytes: int) -> Admission:
+    """A gate and budgets; a quarter of the memory is for pictures, the rest for activations."""
+    pictures = memory_bytes // 4
+    return Admission(
+        Gate(max_requests),
+        Budget(pictures, "pictures and results"),
+        Budget(memory_bytes - pictures, "activations"),
+    )

@@ -1,0 +1,73 @@
+"""Everything that can go wrong, named by what the caller can do about it.
+
+ServingError
+├── InvalidRequest    fix the request: the same one will fail again
+├── ModelNotFound     ask for another model: the message lists those there are
+├── ModelBroken       repair the model's file, or ask for another model
+├── Overloaded        try again later
+├── TooLarge          send a smaller image, or give the server more memory
+├── Unavailable       try another server: this one is going away
+└── InferenceFailed   report it: the model or the runtime is broken
+
+StartFailed           what keeps the server from starting; for whoever started it, never a caller
+
+A class says which `Problem` it is; what that is on the wire is `anyres_proto.status`'s business.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from anyres_proto.status import Problem
+
+
+class ServingError(Exception):
+    """An error whose message is written for the caller and safe to send to it."""
+
+    problem: ClassVar[Problem]
+
+
+class InvalidRequest(ServingError):
+    """The image, its size or what was asked of it is wrong."""
+
+    problem = Problem.INVALID_REQUEST
+
+
+class ModelNotFound(ServingError):
+    """There is no such model, or no such version of it."""
+
+    problem = Problem.NOT_FOUND
+
+
+class ModelBroken(ServingError):
+    """The model is in the repository, but its file cannot be served."""
+
+    problem = Problem.NOT_READY
+
+
+class Overloaded(ServingError):
+    """There is too much to do right now."""
+
+    problem = Problem.OVERLOADED
+
+
+class TooLarge(ServingError):
+    """The image needs more memory than there is, and cannot be tiled."""
+
+    problem = Problem.OVERLOADED
+
+
+class Unavailable(ServingError):
+    """The server is shutting down."""
+
+    problem = Problem.UNAVAILABLE
+
+
+class InferenceFailed(ServingError):
+    """The model ran and broke."""
+
+    problem = Problem.FAILED
+
+
+class StartFailed(Exception):
+    """The server cannot start: a folder that is not there, a port that is taken."""

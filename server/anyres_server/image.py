@@ -1,0 +1,208 @@
+"""Images in, network input out: decoding, orientation, pixel formats, scaling.
+
+A decoded picture stays uint8 until a tile is cut from it; only the tile becomes float32, so that a
+picture of 58 megapixels never costs 700 MB.
+
+What a file holds becomes 8-bit RGB, or grey where the model asks for it, by these rules:
+
+    palette, CMYK, YCbCr, black and white    converted to RGB; RGB to grey by ITU-R 601 luma
+    16 bits a channel                        scaled to 8: 0 stays 0, 65535 becomes 255
+    transparency                             composited over white
+    EXIF orientation                         applied; sizes and results are the upright picture's
+    several frames or pages                  the first
+    32 bits a channel, integer or float      refused: such values have no agreed range
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Protocol, TypeVar
+
+import numpy as np
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+from anyres_proto.card import ImageInput
+from anyres_server.errors import InvalidRequest
+from anyres_server.model import Array, Floats, Size
+
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")
+WANTED = "a PNG, JPEG, WebP, TIFF or BMP file"
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+CHANNELS = {"RGB": 3, "BGR": 3, "GRAY": 1}
+T = TypeVar("T")
+
+
+class Source(Protocol):
+    """An image that network input can be cut from."""
+
+    @property
+    def size(self) -> Size:
+        """Height and width, in pixels."""
+
+    def planes(self, rows: slice, columns: slice) -> Floats:
+        """The network's input for a part of the image: (1, channels, h, w)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """Pixels (h, w, channels) in 0..255, RGB or grey, and what the network makes of them."""
+
+    pixels: Array
+    spec: ImageInput
+
+    @property
+    def size(self) -> Size:
+        """Height and width, in pixels."""
+        return self.pixels.shape[0], self.pixels.shape[1]
+
+    def planes(self, rows: slice, columns: slice) -> Floats:
+        """`(pixel * scale - mean) / std` of a part of the picture."""
+        part = self.pixels[rows, columns]
+        height, width, channels = part.shape
+        planes = np.empty((1, channels, height, width), np.float32)
+        step = -1 if self.spec.colour == "BGR" else 1
+        values = zip(planes[0][::step], self.spec.mean[::step], self.spec.std[::step], strict=True)
+        for index, (plane, mean, std) in enumerate(values):
+            np.multiply(part[:, :, index], np.float32(self.spec.scale), out=plane)
+            plane -= np.float32(mean)
+            plane /= np.float32(std)
+        return planes
+
+
+@dataclass(frozen=True, eq=False)
+class Planes:
+    """Float32 (channels, h, w) that goes into the network as it is."""
+
+    values: Floats
+
+    @property
+    def size(self) -> Size:
+        """Height and width, in pixels."""
+        return self.values.shape[1], self.values.shape[2]
+
+    def planes(self, rows: slice, columns: slice) -> Floats:
+        """A part of the values."""
+        return np.ascontiguousarray(self.values[None, :, rows, columns])
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """An image whose size is known and whose pixels are not yet there."""
+
+    size: Size  # before the EXIF orientation
+    held_bytes: int  # while it is being decoded, the file itself left out
+    decode: Callable[[], Source]
+
+
+def open_image(image: bytes | Array, spec: ImageInput, max_pixels: int) -> Opened:
+    """Look at an image without decoding it: at a file's header, or an array's shape.
+
+    Raises:
+        InvalidRequest: it is no image, too large, or not what the model takes.
+    """
+    if not isinstance(image, bytes):
+        source = _from_array(image, spec)
+        _check_pixels(source.size, max_pixels)
+        return Opened(source.size, image.nbytes, lambda: source)
+    if spec.channels != CHANNELS[spec.colour]:
+        raise InvalidRequest(_only_floats(spec))
+    file = _open_file(image)
+    size = file.height, file.width
+    _check_pixels(size, max_pixels)
+    return Opened(size, 2 * size[0] * size[1] * spec.channels, lambda: _decode(file, spec))
+
+
+def _open_file(data: bytes) -> Image.Image:
+    if not data:
+        raise InvalidRequest(f"the image is empty: 0 bytes; expected {WANTED}")
+    # Pillow's own limit only warns, from 89 megapixels on, and is one for the whole process.
+    Image.MAX_IMAGE_PIXELS = None
+    return _guarded("has a broken header", lambda: Image.open(BytesIO(data), formats=FORMATS))
+
+
+def _check_pixels(size: Size, max_pixels: int) -> None:
+    if size[0] * size[1] > max_pixels:
+        raise InvalidRequest(
+            f"the image has {size[0]}x{size[1]} pixels (height x width); "
+            f"this server takes at most {max_pixels} in all"
+        )
+
+
+def _decode(image: Image.Image, spec: ImageInput) -> Picture:
+    if image.mode in {"I", "F"}:
+        raise InvalidRequest(
+            "the image has 32 bits a channel, which have no agreed range of values; "
+            "send it with 8 or 16 bits, or as a FLOAT32 tensor"
+        )
+    mode = "L" if spec.colour == "GRAY" else "RGB"
+    pixels = _guarded("is truncated or corrupt", lambda: _pixels(image, mode))
+    return Picture(pixels.reshape(*pixels.shape[:2], spec.channels), spec)
+
+
+def _from_array(array: Array, spec: ImageInput) -> Source:
+    if 0 in array.shape:
+        raise InvalidRequest(f"the image is empty: its shape is {array.shape}")
+    if array.dtype == np.float32:
+        if array.ndim != 3 or array.shape[0] != spec.channels:
+            raise InvalidRequest(
+                f"a FLOAT32 image is ({spec.channels}, height, width) for this model; "
+                f"got {array.shape}"
+            )
+        return Planes(array)
+    if spec.channels != CHANNELS[spec.colour]:
+        raise InvalidRequest(_only_floats(spec))
+    pixels = array[:, :, None] if array.ndim == 2 else array
+    if array.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != spec.channels:
+        raise InvalidRequest(
+            f"an image is UINT8 (height, width, {spec.channels}) or FLOAT32 "
+            f"({spec.channels}, height, width) for this model; got {array.dtype} {array.shape}"
+        )
+    return Picture(pixels, spec)
+
+
+def _only_floats(spec: ImageInput) -> str:
+    return (
+        f"this model has {spec.channels} input channels, and nothing says how pixels become those; "
+        f"send a FLOAT32 tensor ({spec.channels}, height, width)"
+    )
+
+
+def _pixels(image: Image.Image, mode: str) -> Array:
+    image.load()
+    turn = UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    flat = _opaque(_eight_bit(image)).convert(mode)
+    return np.asarray(flat if turn is None else flat.transpose(turn))
+
+
+def _eight_bit(image: Image.Image) -> Image.Image:
+    if not image.mode.startswith("I;16"):
+        return image
+    deep = np.asarray(image).astype(np.uint32)
+    return Image.fromarray(((deep + 128) // 257).astype(np.uint8))
+
+
+def _opaque(image: Image.Image) -> Image.Image:
+    if not image.has_transparency_data:
+        return image
+    white = Image.new("RGBA", image.size, "white")
+    return Image.alpha_composite(white, image.convert("RGBA"))
+
+
+def _guarded(trouble: str, read: Callable[[], T]) -> T:
+    """Translate whatever Pillow raises: on broken files, that is almost anything."""
+    try:
+        return read()
+    except UnidentifiedImageError as error:
+        raise InvalidRequest(f"this is no image that can be read; expected {WANTED}") from error
+    except Exception as error:
+        raise InvalidRequest(f"the image {trouble}; expected {WANTED}") from error

@@ -1,0 +1,199 @@
+"""The one use case: an image of any size in, what the model says about every cell out.
+
+    gate -> header -> pictures' budget -> pixels -> route -> for each piece:
+        activations' budget -> cut and scale -> batch -> network -> reduce -> paste
+
+A whole image is a single piece, so both routes are one path. The event loop never computes: pixels
+are worked on in one pool of threads, networks run in another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from math import ceil
+from time import perf_counter
+from typing import TypeVar
+
+from anyres_analyzer.tile_plan import Tile
+from anyres_server.admission import Admission
+from anyres_server.batching import Batcher
+from anyres_server.errors import InvalidRequest, TooLarge
+from anyres_server.image import Opened, Source, open_image
+from anyres_server.machine import mib
+from anyres_server.model import Floats, Model, Prediction, Request, RouteKind, Size, Timing
+from anyres_server.pace import Pace
+from anyres_server.reduce import Reduction
+from anyres_server.tiling import Canvas, Route, Router
+
+T = TypeVar("T")
+
+TILES_IN_FLIGHT = 2  # of one image: one in the network while the next is cut or the last reduced
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What one request may be."""
+
+    image_pixels: int
+    answer_bytes: int
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a size would cost: its route, its grid and, if the model has run before, seconds."""
+
+    route: Route
+    grid: Size
+    compute_s: float | None
+
+
+@dataclass
+class _Clock:
+    """Adds up where the time of one request goes."""
+
+    began: float = field(default_factory=perf_counter)
+    decode_s: float = 0.0
+    compute_s: float = 0.0
+    reduce_s: float = 0.0
+
+    def timing(self) -> Timing:
+        busy_s = self.decode_s + self.compute_s + self.reduce_s
+        queue_s = max(0.0, perf_counter() - self.began - busy_s)
+        return Timing(self.decode_s, queue_s, self.compute_s, self.reduce_s)
+
+
+class Inference:
+    """Predicts; what it needs is handed in."""
+
+    def __init__(
+        self,
+        admission: Admission,
+        router: Router,
+        batcher: Batcher,
+        pool: Executor,
+        bounds: Bounds,
+    ) -> None:
+        self._admission = admission
+        self._router = router
+        self._batcher = batcher
+        self._pool = pool
+        self._bounds = bounds
+        self._pace = Pace()
+
+    async def predict(self, model: Model, request: Request) -> Prediction:
+        """Answer one request."""
+        reduction = Reduction(model.card, request.kinds, request.top_k)
+        with self._admission.gate.entered():
+            clock = _Clock()
+            opened = await self._off_loop(
+                open_image, request.image, model.card.input, self._bounds.image_pixels
+            )
+            async with self._admission.pictures.lent(_held_bytes(opened, model, reduction)):
+                source, clock.decode_s = await self._timed(opened.decode)
+                route = await self._route(model, source.size)
+                grid = model.grid(source.size)
+                _check_answer(reduction, grid, self._bounds.answer_bytes)
+                canvas = Canvas(model, source.size, reduction)
+                await self._run(_Job(model, source, canvas, clock), route)
+                outputs, seconds = await self._timed(canvas.finish)
+                clock.reduce_s += seconds
+        return Prediction(
+            model, source.size, grid, route.kind, len(route.tiles), clock.timing(), outputs
+        )
+
+    async def infer(self, model: Model, images: Floats) -> Floats:
+        """The network's output for images (n, channels, h, w) as they are, in one piece."""
+        if images.ndim != 4 or images.shape[1] != model.card.input.channels or not images.size:
+            raise InvalidRequest(
+                f"model {model.name!r} takes float32 (n, {model.card.input.channels}, height, "
+                f"width); got {images.shape}"
+            )
+        size = images.shape[2], images.shape[3]
+        with self._admission.gate.entered():
+            cost = await self._off_loop(lambda: model.cost(size, batch=len(images)))
+            async with self._admission.activations.lent(cost.activation_bytes):
+                ran = await self._batcher.infer(model.network, images)
+        return ran.outputs
+
+    async def estimate(self, model: Model, size: Size) -> Estimate:
+        """What an image of this size would cost, without running it."""
+        route = await self._off_loop(self._router.route, model, size)
+        return Estimate(route, model.grid(size), self._pace.seconds(model, route.macs))
+
+    async def _route(self, model: Model, size: Size) -> Route:
+        route: Route = await self._off_loop(self._router.route, model, size)
+        if route.kind is RouteKind.REFUSED:
+            raise TooLarge(route.reason)
+        return route
+
+    async def _run(self, job: _Job, route: Route) -> None:
+        """Send every piece through the network, in order, a few at a time."""
+        tiles = iter(route.tiles)
+        try:
+            async with asyncio.TaskGroup() as lanes:
+                for _ in range(min(TILES_IN_FLIGHT, len(route.tiles))):
+                    lanes.create_task(self._lane(job, tiles))
+        except ExceptionGroup as group:
+            raise group.exceptions[0] from group
+
+    async def _lane(self, job: _Job, tiles: Iterator[Tile]) -> None:
+        for tile in tiles:
+            await self._piece(job, tile)
+
+    async def _piece(self, job: _Job, tile: Tile) -> None:
+        cost = job.model.cost(tile.size)
+        rows, columns = (slice(axis.start, axis.stop) for axis in (tile.rows, tile.columns))
+        async with self._admission.activations.lent(cost.activation_bytes):
+            planes, seconds = await self._timed(lambda: job.source.planes(rows, columns))
+            job.clock.decode_s += seconds
+            ran = await self._batcher.infer(job.model.network, planes)
+            job.clock.compute_s += ran.compute_s
+            self._pace.note(job.model, cost.macs * ran.batch_size, ran.compute_s)
+            _, seconds = await self._timed(lambda: job.canvas.add(tile, ran.outputs))
+            job.clock.reduce_s += seconds
+
+    async def _timed(self, work: Callable[[], T]) -> tuple[T, float]:
+        """Off the event loop; the seconds are those of the work, not of the wait for a thread."""
+
+        def timed() -> tuple[T, float]:
+            began = perf_counter()
+            result = work()
+            return result, perf_counter() - began
+
+        return await self._off_loop(timed)
+
+    async def _off_loop(self, work: Callable[..., T], *args: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work, *args)
+
+
+@dataclass(frozen=True, eq=False)
+class _Job:
+    """One image on its way through the network."""
+
+    model: Model
+    source: Source
+    canvas: Canvas
+    clock: _Clock
+
+
+def _held_bytes(opened: Opened, model: Model, reduction: Reduction) -> int:
+    """Pixels and, before the orientation is known, about as many results."""
+    strides = model.card.output.stride
+    grid = [ceil(side / step) for side, step in zip(opened.size, strides, strict=True)]
+    return opened.held_bytes + reduction.result_bytes((grid[0], grid[1]))
+
+
+def _check_answer(reduction: Reduction, grid: Size, limit: int) -> None:
+    needed = reduction.result_bytes(grid)
+    if needed > limit:
+        raise InvalidRequest(
+            f"an answer of {grid[0]}x{grid[1]} cells with {_words(reduction)} takes {mib(needed)}, "
+            f"and one message holds {mib(limit)}; ask for less: a class map takes 1 byte a cell"
+        )
+
+
+def _words(reduction: Reduction) -> str:
+    return ", ".join(kind.value for kind in reduction.kinds)

@@ -1,0 +1,176 @@
+"""Builds a server out of its parts, runs it until it is told to stop, and stops it kindly.
+
+    async with running_server(settings) as server:
+        channel = grpc.aio.insecure_channel(f"localhost:{server.port}")
+
+Told to stop, a server first says NOT_SERVING and refuses newcomers, then finishes what it has
+begun, for `grace_s` at most, and only then closes its port.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import AsyncIterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+
+import grpc.aio
+from grpc_health.v1 import health, health_pb2_grpc
+from grpc_health.v1.health_pb2 import HealthCheckResponse
+from grpc_reflection.v1alpha import reflection
+
+from anyres_analyzer import analyze
+from anyres_proto.anyres.v1 import dense_prediction_pb2_grpc as pb_grpc
+from anyres_server import service
+from anyres_server.admission import Admission, Gate, admission
+from anyres_server.batching import Batcher, BatchPolicy
+from anyres_server.engine import open_engine
+from anyres_server.errors import StartFailed
+from anyres_server.inference import Bounds, Inference
+from anyres_server.interceptor import StatusInterceptor
+from anyres_server.model import Floats, Network
+from anyres_server.repository import Repository, load_repository
+from anyres_server.service import DensePredictionService
+from anyres_server.settings import Settings
+from anyres_server.tiling import Limits, Router
+
+log = logging.getLogger(__name__)
+
+LAST_WORDS_S = 1.0  # for answers that are made but not yet sent
+ENVELOPE_BYTES = 2**20  # of a message, around its pixels
+SERVICES = (service.NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
+
+
+@dataclass(frozen=True, eq=False)
+class Running:
+    """A server that listens."""
+
+    port: int
+    repository: Repository
+    inference: Inference
+
+
+@asynccontextmanager
+async def running_server(settings: Settings) -> AsyncIterator[Running]:
+    """Load the models, listen, and stop in good order when the block ends.
+
+    Raises:
+        StartFailed: the models' folder is not there, or the port is taken.
+    """
+    async with AsyncExitStack() as stack:
+        pixels = stack.enter_context(ThreadPoolExecutor(settings.threads, "pixels"))
+        networks = stack.enter_context(ThreadPoolExecutor(settings.workers, "networks"))
+        repository = await _repository(settings, pixels)
+        admitted = admission(settings.max_requests, settings.memory_budget)
+        batcher = await stack.enter_async_context(_batching(settings, networks))
+        bounds = Bounds(settings.max_image_pixels, settings.max_message_bytes)
+        inference = Inference(admitted, _router(settings, admitted), batcher, pixels, bounds)
+        server, checks = _server(settings, repository, inference)
+        port = _listen(server, settings)
+        await server.start()
+        for name in ("", *SERVICES):
+            await checks.set(name, HealthCheckResponse.SERVING)
+        try:
+            yield Running(port, repository, inference)
+        finally:
+            await checks.enter_graceful_shutdown()
+            await _drain(server, admitted.gate, settings.grace_s)
+
+
+def run(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT; the address goes to stdout once the models are loaded."""
+    _log_to_stderr(settings.log_level)
+    log.info("settings: %s", settings.model_dump_json())
+    asyncio.run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> None:
+    told_to_stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told_to_stop.set)
+    async with running_server(settings) as server:
+        sys.stdout.write(f"listening on {settings.host}:{server.port}\n")
+        sys.stdout.flush()
+        await told_to_stop.wait()
+        log.info("stopping: finishing what runs, for %g s at most", settings.grace_s)
+
+
+async def _repository(settings: Settings, pool: Executor) -> Repository:
+    opening = partial(open_engine, threads=settings.threads)
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(pool, load_repository, settings.models, opening, analyze)
+
+
+@asynccontextmanager
+async def _batching(settings: Settings, networks: Executor) -> AsyncIterator[Batcher]:
+    async def engine(network: Network, images: Floats) -> Floats:
+        return await asyncio.get_running_loop().run_in_executor(networks, network, images)
+
+    policy = BatchPolicy(
+        settings.max_batch_size, settings.max_batch_pixels, settings.max_queue_delay_s
+    )
+    batcher = Batcher(engine, policy, workers=settings.workers)
+    task = asyncio.create_task(batcher.run())
+    try:
+        yield batcher
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+def _router(settings: Settings, admitted: Admission) -> Router:
+    memory = admitted.activations.total
+    whole = min(settings.whole_image_budget, memory)
+    return Router(Limits(memory, whole, min(settings.tile_budget, whole)))
+
+
+def _server(
+    settings: Settings, repository: Repository, inference: Inference
+) -> tuple[grpc.aio.Server, health.aio.HealthServicer]:
+    message = settings.max_message_bytes + ENVELOPE_BYTES
+    server = grpc.aio.server(
+        interceptors=[StatusInterceptor()],
+        options=[
+            ("grpc.max_receive_message_length", message),
+            ("grpc.max_send_message_length", message),
+            ("grpc.so_reuseport", 0),  # a port that is taken is an error, not a shared port
+        ],
+    )
+    checks = health.aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(checks, server)
+    dense = DensePredictionService(
+        repository, inference, stream_in_flight=settings.stream_in_flight
+    )
+    pb_grpc.add_DensePredictionServiceServicer_to_server(dense, server)
+    reflection.enable_server_reflection(SERVICES, server)
+    return server, checks
+
+
+def _listen(server: grpc.aio.Server, settings: Settings) -> int:
+    address = f"{settings.host}:{settings.port}"
+    try:
+        return server.add_insecure_port(address)
+    except RuntimeError as error:
+        raise StartFailed(
+            f"cannot listen on {address}: the port is taken, or the address is not this machine's"
+        ) from error
+
+
+async def _drain(server: grpc.aio.Server, gate: Gate, grace_s: float) -> None:
+    gate.close()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(grace_s):
+            await gate.emptied()
+    await server.stop(LAST_WORDS_S)
+
+
+def _log_to_stderr(level: str) -> None:
+    logging.basicConfig(level=level.upper(), format="%(levelname)s %(name)s: %(message)s")
+    logging.captureWarnings(capture=True)  # Pillow warns of odd files; that is no caller's business

@@ -1,0 +1,144 @@
+"""What the server speaks of inside: models, requests and predictions, all frozen values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anyres_analyzer import Cost
+from anyres_analyzer.errors import Inadmissible
+from anyres_proto.card import AxisContract, Card
+from anyres_server.errors import InvalidRequest
+
+Array: TypeAlias = NDArray[Any]
+Floats: TypeAlias = NDArray[np.float32]
+Size: TypeAlias = tuple[int, int]  # height, width
+CostFunction: TypeAlias = Callable[[int, int, int], Cost]  # of height, width, batch
+
+
+class OutputKind(Enum):
+    """What can be said about each cell of the output grid; the names are the wire's."""
+
+    CLASS_MAP = "class map"
+    CONFIDENCE = "confidence"
+    TOP_K_CLASSES = "top-k classes"
+    TOP_K_SCORES = "top-k scores"
+    PROBABILITIES = "probabilities"
+    LOGITS = "logits"
+    MASK_PNG = "mask as PNG"
+
+
+class RouteKind(Enum):
+    """How an image goes through the network; the names are the wire's."""
+
+    WHOLE = "whole"
+    TILED = "tiled"
+    REFUSED = "refused"
+
+
+class Network(Protocol):
+    """A loaded network: float32 (n, c, h, w) in, its one output out. Blocks while it computes."""
+
+    @property
+    def batches(self) -> bool:
+        """Whether it takes more than one image at a time."""
+
+    def __call__(self, images: Floats) -> Floats:
+        """Run the network."""
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """One version of a model, loaded; two are the same only if they are the same object."""
+
+    name: str
+    version: str
+    card: Card
+    cost_of: CostFunction
+    network: Network
+
+    def cost(self, size: Size, *, batch: int = 1) -> Cost:
+        """What a size costs.
+
+        Raises:
+            InvalidRequest: the graph does not take it.
+        """
+        self._check(size)
+        try:
+            return self.cost_of(*size, batch)
+        except Inadmissible as error:
+            raise InvalidRequest(
+                f"model {self.name!r} does not take {size[0]}x{size[1]} (height x width): {error}"
+            ) from error
+
+    def grid(self, size: Size) -> Size:
+        """Height and width of the output for an image of this size; 1x1 if it is not a map."""
+        shape = self.cost(size).output_shape
+        return (shape[2], shape[3]) if len(shape) == 4 else (1, 1)
+
+    def padded(self, size: Size) -> Size:
+        """Rows and columns that the graph itself adds to an image of this size."""
+        step = self.card.padding.step if self.card.padding else 1
+        return -size[0] % step, -size[1] % step
+
+    def _check(self, size: Size) -> None:
+        axes = (("height H", self.card.sizes.height), ("width W", self.card.sizes.width))
+        wrong = {
+            f"{axis} {_wanted(contract)}, got {got}": _why(contract)
+            for (axis, contract), got in zip(axes, size, strict=True)
+            if not contract.admits(got)
+        }
+        if wrong:
+            whys = "; ".join(dict.fromkeys(wrong.values()))
+            raise InvalidRequest(f"model {self.name!r} takes {' and '.join(wrong)}: {whys}")
+
+
+def _wanted(contract: AxisContract) -> str:
+    """The sizes it takes, to follow an axis's name: "= 224 only", "of 16, 32, ..."."""
+    fixed = contract.minimum == contract.maximum
+    return f"= {contract.expected()} only" if fixed else f"of {contract.expected()}"
+
+
+def _why(contract: AxisContract) -> str:
+    return f"node {contract.node} fixes it: {contract.reason}" if contract.node else contract.reason
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """One image and what to say about it.
+
+    The image is an encoded file, uint8 pixels (h, w, channels) or (h, w), or float32 (channels, h,
+    w) that goes into the network as it is.
+    """
+
+    image: bytes | Array
+    kinds: tuple[OutputKind, ...] = (OutputKind.CLASS_MAP,)
+    top_k: int = 5
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Where the time of a request went, in seconds."""
+
+    decode_s: float
+    queue_s: float
+    compute_s: float
+    reduce_s: float
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """The answer to one request."""
+
+    model: Model
+    image_size: Size
+    grid_size: Size
+    route: RouteKind
+    pieces: int
+    timing: Timing
+    outputs: Mapping[OutputKind, Array] = field(default_factory=dict)

@@ -1,0 +1,183 @@
+"""`anyres.v1.DensePredictionService`: messages in, our own values inside, messages out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any, TypeAlias
+
+import grpc.aio
+
+from anyres_proto.anyres.v1 import dense_prediction_pb2 as pb
+from anyres_proto.anyres.v1 import dense_prediction_pb2_grpc as pb_grpc
+from anyres_proto.tensors import to_array, to_tensor
+from anyres_server.errors import InvalidRequest
+from anyres_server.inference import Estimate, Inference
+from anyres_server.interceptor import answer_to
+from anyres_server.model import Array, Model, OutputKind, Prediction, Request, RouteKind, Size
+from anyres_server.repository import Broken, Entry, Repository, newest
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+
+NAME = "anyres.v1.DensePredictionService"
+DEFAULT_TOP_K = 5
+KINDS = {pb.OutputKind.Value(f"OUTPUT_KIND_{kind.name}"): kind for kind in OutputKind}
+KIND_NUMBERS = {kind: number for number, kind in KINDS.items()}
+ROUTES = {kind: pb.Route.Value(f"ROUTE_{kind.name}") for kind in RouteKind}
+
+
+class DensePredictionService(pb_grpc.DensePredictionServiceServicer):
+    """The five calls; errors are raised and become codes elsewhere."""
+
+    def __init__(
+        self, repository: Repository, inference: Inference, *, stream_in_flight: int
+    ) -> None:
+        self._repository = repository
+        self._inference = inference
+        self._stream_in_flight = stream_in_flight
+
+    async def Predict(self, request: pb.PredictRequest, context: Context) -> pb.PredictResponse:  # noqa: N802 - the wire's name
+        """Predict one image."""
+        return await self._predict(request)
+
+    # The stubs know only generators; grpc.aio takes coroutines that write, too.
+    async def PredictStream(  # type: ignore[override]  # noqa: N802 - the wire's name
+        self, request_iterator: AsyncIterator[pb.PredictStreamRequest], context: Context
+    ) -> None:
+        """Predict many images, some at a time; each answer is written when it is ready."""
+        slots = asyncio.Semaphore(self._stream_in_flight)
+        writing = asyncio.Lock()
+
+        async def answer(request: pb.PredictStreamRequest) -> None:
+            try:
+                response = await self._outcome(request)
+                async with writing:
+                    await context.write(response)
+            finally:
+                slots.release()
+
+        async with asyncio.TaskGroup() as answers:
+            await slots.acquire()
+            async for request in request_iterator:
+                answers.create_task(answer(request))
+                await slots.acquire()
+
+    async def ListModels(  # noqa: N802 - the wire's name
+        self, request: pb.ListModelsRequest, context: Context
+    ) -> pb.ListModelsResponse:
+        """List every model, broken ones included."""
+        models = self._repository.models
+        return pb.ListModelsResponse(
+            models=[
+                _summary(name, list(versions), newest(versions))
+                for name, versions in models.items()
+            ]
+        )
+
+    async def GetModel(self, request: pb.GetModelRequest, context: Context) -> pb.GetModelResponse:  # noqa: N802 - the wire's name
+        """Return one model's card."""
+        model = self._repository.get(request.name, request.version)
+        return pb.GetModelResponse(
+            name=model.name, version=model.version, card_json=model.card.model_dump_json()
+        )
+
+    async def EstimateCost(  # noqa: N802 - the wire's name
+        self, request: pb.EstimateCostRequest, context: Context
+    ) -> pb.EstimateCostResponse:
+        """Say what a size would cost and which route it would take."""
+        model = self._repository.get(request.model_name, request.model_version)
+        size = request.image_size.height, request.image_size.width
+        if min(size) < 1:
+            raise InvalidRequest(f"image_size must be at least 1x1; got {size[0]}x{size[1]}")
+        return _estimate(await self._inference.estimate(model, size))
+
+    async def _predict(self, request: pb.PredictRequest) -> pb.PredictResponse:
+        model = self._repository.get(request.model_name, request.model_version)
+        prediction = await self._inference.predict(model, _request(request))
+        return await asyncio.to_thread(_response, model, prediction)
+
+    async def _outcome(self, request: pb.PredictStreamRequest) -> pb.PredictStreamResponse:
+        try:
+            response = await self._predict(request.request)
+        except Exception as error:  # noqa: BLE001 - the boundary: every error becomes an answer
+            answer = answer_to(error, "PredictStream")
+            code, _ = answer.problem.code.value
+            failure = pb.Failure(code=code, message=answer.message)
+            return pb.PredictStreamResponse(id=request.id, failure=failure)
+        return pb.PredictStreamResponse(id=request.id, response=response)
+
+
+def _request(request: pb.PredictRequest) -> Request:
+    unknown = [number for number in request.outputs if number not in KINDS]
+    if unknown:
+        names = ", ".join(pb.OutputKind.Name(number) for number in KINDS)
+        raise InvalidRequest(f"there is no output kind {unknown[0]}; there are: {names}")
+    return Request(
+        image=_image(request.image),
+        kinds=tuple(KINDS[number] for number in request.outputs) or (OutputKind.CLASS_MAP,),
+        top_k=request.top_k or DEFAULT_TOP_K,
+    )
+
+
+def _image(image: pb.Image) -> bytes | Array:
+    match image.WhichOneof("source"):
+        case "encoded":
+            return image.encoded
+        case "tensor":
+            return to_array(image.tensor)
+        case _:
+            raise InvalidRequest("the request has no image; expected image.encoded or image.tensor")
+
+
+def _response(model: Model, prediction: Prediction) -> pb.PredictResponse:
+    timing = prediction.timing
+    return pb.PredictResponse(
+        model_name=model.name,
+        model_version=model.version,
+        image_size=_size(prediction.image_size),
+        grid_size=_size(prediction.grid_size),
+        outputs=[
+            pb.Output(kind=KIND_NUMBERS[kind], tensor=to_tensor(values))
+            for kind, values in prediction.outputs.items()
+        ],
+        route=ROUTES[prediction.route],
+        pieces=prediction.pieces,
+        padded=_size(model.padded(prediction.image_size)),
+        timing=pb.Timing(
+            decode_s=timing.decode_s,
+            queue_s=timing.queue_s,
+            compute_s=timing.compute_s,
+            reduce_s=timing.reduce_s,
+        ),
+    )
+
+
+def _estimate(estimate: Estimate) -> pb.EstimateCostResponse:
+    route = estimate.route
+    return pb.EstimateCostResponse(
+        route=ROUTES[route.kind],
+        pieces=len(route.tiles),
+        grid_size=_size(estimate.grid),
+        macs=route.macs,
+        activation_bytes=route.activation_bytes,
+        budget_bytes=route.budget_bytes,
+        compute_s=estimate.compute_s,
+        reason=route.reason,
+    )
+
+
+def _summary(name: str, versions: list[str], entry: Entry) -> pb.ModelSummary:
+    if isinstance(entry, Broken):
+        return pb.ModelSummary(name=name, versions=versions, ready=False, reason=entry.reason)
+    sizes = entry.card.sizes
+    return pb.ModelSummary(
+        name=name,
+        versions=versions,
+        ready=True,
+        sizes=f"height {sizes.height.expected()}; width {sizes.width.expected()}",
+        task=entry.card.task,
+    )
+
+
+def _size(size: Size) -> pb.Size:
+    return pb.Size(height=size[0], width=size[1])

@@ -1,0 +1,209 @@
+"""The way an image takes through the network: whole, in exact tiles, or not at all.
+
+A size whose predicted activations stay below the whole-image budget goes in one piece. A larger
+one goes in tiles (drawn in `anyres_analyzer.tile_plan`) if the card says that tiles are exact, else
+in one piece as long as the memory budget allows it. Cores are as large as the tile budget allows
+and, because a halo is computed twice, at least four halos wide where the whole-image budget allows
+that.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass
+from functools import lru_cache
+from math import ceil, lcm
+from typing import TypeAlias
+
+from anyres_analyzer.tile_plan import AxisRule, AxisTile, Tile, cut, plan, plan_axis
+from anyres_proto.card import AxisContract, AxisTiling
+from anyres_server.errors import InferenceFailed
+from anyres_server.machine import mib
+from anyres_server.model import Array, Floats, Model, OutputKind, RouteKind, Size
+from anyres_server.reduce import Reduction
+
+HALOS_PER_CORE = 4
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Budgets for predicted activations, in bytes."""
+
+    memory: int  # of all pieces that run at once
+    whole_image: int  # above this, tiles are tried
+    tile: int  # of one tile, where that leaves room for a sensible core
+
+
+@dataclass(frozen=True)
+class Route:
+    """How one size would go, and what each piece costs at most."""
+
+    kind: RouteKind
+    tiles: tuple[Tile, ...]
+    macs: int
+    activation_bytes: int  # of the largest piece
+    budget_bytes: int  # what that is held against
+    reason: str = ""
+
+
+class Router:
+    """Finds the route of a size; remembers what it found."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self.route = lru_cache(maxsize=1024)(self._route)
+
+    def _route(self, model: Model, size: Size) -> Route:
+        cost = model.cost(size)
+        if cost.activation_bytes <= self._limits.whole_image:
+            return self._whole(model, size, self._limits.whole_image)
+        if tiles := self._tiles(model, size):
+            return self._tiled(model, tiles)
+        if cost.activation_bytes <= self._limits.memory:
+            return self._whole(model, size, self._limits.memory)
+        return Route(
+            RouteKind.REFUSED,
+            (),
+            cost.macs,
+            cost.activation_bytes,
+            self._limits.memory,
+            _why_refused(model, size, self._limits.memory),
+        )
+
+    def _whole(self, model: Model, size: Size, budget: int) -> Route:
+        cost = model.cost(size)
+        rows, columns = (AxisTile(0, side, 0, side) for side in size)
+        return Route(
+            RouteKind.WHOLE, (Tile(rows, columns),), cost.macs, cost.activation_bytes, budget
+        )
+
+    def _tiled(self, model: Model, tiles: tuple[Tile, ...]) -> Route:
+        costs = [model.cost(tile.size) for tile in tiles]
+        return Route(
+            RouteKind.TILED,
+            tiles,
+            sum(cost.macs for cost in costs),
+            max(cost.activation_bytes for cost in costs),
+            self._limits.whole_image,
+        )
+
+    def _tiles(self, model: Model, size: Size) -> tuple[Tile, ...]:
+        """The tiles of an image; none where they would not be exact, or not fit."""
+        rules = tile_rules(model)
+        if rules is None:
+            return ()
+        unit = lcm(*(rule.alignment for rule in rules))
+        units = self._core_units(model, size, rules, unit)
+        if not units:
+            return ()
+        core = tuple(
+            _balanced(side, units * unit, rule) for side, rule in zip(size, rules, strict=True)
+        )
+        return plan(size, (core[0], core[1]), rules)
+
+    def _core_units(self, model: Model, size: Size, rules: Rules, unit: int) -> int:
+        """How many alignments wide a square core should be; 0 where not even one fits."""
+
+        def most(budget: int) -> int:
+            fits, too_many = 0, ceil(max(size) / unit) + 1
+            while too_many - fits > 1:
+                middle = (fits + too_many) // 2
+                tile = _largest_tile(size, middle * unit, rules)
+                if model.cost(tile).activation_bytes <= budget:
+                    fits = middle
+                else:
+                    too_many = middle
+            return fits
+
+        halo = max(rule.halo_before + rule.halo_after for rule in rules)
+        sensible = ceil(HALOS_PER_CORE * halo / unit)
+        return max(most(self._limits.tile), min(sensible, most(self._limits.whole_image)))
+
+
+Rules: TypeAlias = tuple[AxisRule, AxisRule]
+
+
+def tile_rules(model: Model) -> Rules | None:
+    """How the card allows a model's images to be cut; None where it does not."""
+    tiling, sizes = model.card.tiling, model.card.sizes
+    if tiling.height is None or tiling.width is None:
+        return None
+    return _rule(tiling.height, sizes.height), _rule(tiling.width, sizes.width)
+
+
+class Canvas:
+    """The results of one image, pasted together from its pieces."""
+
+    def __init__(self, model: Model, size: Size, reduction: Reduction) -> None:
+        self._model = model
+        self._size = size
+        self._reduction = reduction
+        self._grid = model.grid(size)
+        self._maps = reduction.empty(self._grid)
+
+    def add(self, tile: Tile, output: Floats) -> None:
+        """Reduce what the network says about a piece, (1, channels, h, w), and keep its core.
+
+        Raises:
+            InferenceFailed: the output's shape is not the predicted one.
+        """
+        expected = self._model.cost(tile.size).output_shape
+        if output.shape != expected:
+            raise InferenceFailed(
+                f"model {self._model.name!r} gave an output of {output.shape}, not {expected}"
+            )
+        height, width = self._model.card.output.stride
+        rows = cut(tile.rows, height, self._size[0], self._grid[0])
+        columns = cut(tile.columns, width, self._size[1], self._grid[1])
+        plane = output[0] if output.ndim == 4 else output[0][:, None, None]
+        parts = self._reduction.reduce(plane[:, rows.part, columns.part])
+        for kind, part in parts.items():
+            self._maps[kind][..., rows.whole, columns.whole] = part
+
+    def finish(self) -> dict[OutputKind, Array]:
+        """What was asked for, once every piece was added."""
+        return self._reduction.finish(self._maps)
+
+
+def _rule(tiling: AxisTiling, contract: AxisContract) -> AxisRule:
+    return AxisRule(
+        tiling.alignment, tiling.halo_before, tiling.halo_after, contract.minimum, contract.step
+    )
+
+
+def _largest_tile(size: Size, core: int, rules: Rules) -> Size:
+    height, width = (
+        max(tile.stop - tile.start for tile in plan_axis(side, core, rule))
+        for side, rule in zip(size, rules, strict=True)
+    )
+    return height, width
+
+
+def _balanced(side: int, core: int, rule: AxisRule) -> int:
+    """As many cores as `core` would give, but of equal width: no sliver at the end."""
+    share = ceil(side / ceil(side / core))
+    return ceil(share / rule.alignment) * rule.alignment
+
+
+def _why_refused(model: Model, size: Size, budget: int) -> str:
+    need = model.cost(size).activation_bytes
+    words = [
+        f"{size[0]}x{size[1]} needs {mib(need)} of activation memory, the server has {mib(budget)}"
+    ]
+    if square := _largest_square(model, min(size), budget):
+        words.append(f"the largest square that fits is {square}x{square}")
+    breakers = model.card.tiling.breakers
+    if breakers:
+        words.append(f"tiles would not be exact: {breakers[0]}")
+    elif tile_rules(model):
+        words.append("even one tile would need more")
+    else:
+        words.append("the model's card does not say how to tile it")
+    return f"model {model.name!r}: {'; '.join(words)}"
+
+
+def _largest_square(model: Model, below: int, budget: int) -> int | None:
+    sizes = model.card.sizes
+    sides = [n for n in range(1, below + 1) if sizes.height.admits(n) and sizes.width.admits(n)]
+    fits = bisect_right(sides, budget, key=lambda side: model.cost((side, side)).activation_bytes)
+    return sides[fits - 1] if fits else None
