@@ -30,6 +30,11 @@ class Gate:
         self._empty = asyncio.Event()
         self._empty.set()
 
+    @property
+    def closed(self) -> bool:
+        """Whether nobody is let in any more."""
+        return self._closed
+
     @contextmanager
     def entered(self) -> Iterator[None]:
         """Be inside for a while.

@@ -13,7 +13,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from math import ceil
+from math import ceil, prod
 from time import perf_counter
 from typing import TypeVar
 
@@ -30,6 +30,7 @@ from anyres_server.tiling import Canvas, Route, Router
 
 T = TypeVar("T")
 
+FLOAT_BYTES = 4
 TILES_IN_FLIGHT = 2  # of one image: one in the network while the next is cut or the last reduced
 
 
@@ -83,6 +84,11 @@ class Inference:
         self._bounds = bounds
         self._pace = Pace()
 
+    @property
+    def open(self) -> bool:
+        """Whether requests are let in."""
+        return not self._admission.gate.closed
+
     async def predict(self, model: Model, request: Request) -> Prediction:
         """Answer one request."""
         reduction = Reduction(model.card, request.kinds, request.top_k)
@@ -114,6 +120,7 @@ class Inference:
         size = images.shape[2], images.shape[3]
         with self._admission.gate.entered():
             cost = await self._off_loop(lambda: model.cost(size, batch=len(images)))
+            _check_output(cost.output_shape, self._bounds.answer_bytes)
             async with self._admission.activations.lent(cost.activation_bytes):
                 ran = await self._batcher.infer(model.network, images)
         return ran.outputs
@@ -192,6 +199,15 @@ def _check_answer(reduction: Reduction, grid: Size, limit: int) -> None:
         raise InvalidRequest(
             f"an answer of {grid[0]}x{grid[1]} cells with {_words(reduction)} takes {mib(needed)}, "
             f"and one message holds {mib(limit)}; ask for less: a class map takes 1 byte a cell"
+        )
+
+
+def _check_output(shape: tuple[int, ...], limit: int) -> None:
+    needed = prod(shape) * FLOAT_BYTES
+    if needed > limit:
+        raise InvalidRequest(
+            f"an output of shape {list(shape)} takes {mib(needed)}, and one message holds "
+            f"{mib(limit)}; send fewer or smaller images, or ask anyres.v1 for a class map"
         )
 
 

@@ -18,6 +18,8 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
+from typing import Protocol
 
 import grpc.aio
 from grpc_health.v1 import health, health_pb2_grpc
@@ -26,14 +28,14 @@ from grpc_reflection.v1alpha import reflection
 
 from anyres_analyzer import analyze
 from anyres_proto.anyres.v1 import dense_prediction_pb2_grpc as pb_grpc
-from anyres_server import service
+from anyres_server import oip, service
 from anyres_server.admission import Admission, Gate, admission
 from anyres_server.batching import Batcher, BatchPolicy
 from anyres_server.engine import open_engine
 from anyres_server.errors import StartFailed
 from anyres_server.inference import Bounds, Inference
 from anyres_server.interceptor import StatusInterceptor
-from anyres_server.model import Floats, Network
+from anyres_server.model import Floats, LoadedNetwork, Network
 from anyres_server.repository import Repository, load_repository
 from anyres_server.service import DensePredictionService
 from anyres_server.settings import Settings
@@ -43,7 +45,14 @@ log = logging.getLogger(__name__)
 
 LAST_WORDS_S = 1.0  # for answers that are made but not yet sent
 ENVELOPE_BYTES = 2**20  # of a message, around its pixels
-SERVICES = (service.NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
+SERVICES = (service.NAME, oip.NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
+
+
+class OpenEngine(Protocol):
+    """Loads a network; the seam between the server and what computes."""
+
+    def __call__(self, path: Path, *, threads: int) -> LoadedNetwork:
+        """Load an ONNX file."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,8 +65,10 @@ class Running:
 
 
 @asynccontextmanager
-async def running_server(settings: Settings) -> AsyncIterator[Running]:
-    """Load the models, listen, and stop in good order when the block ends.
+async def running_server(
+    settings: Settings, *, opening: OpenEngine = open_engine
+) -> AsyncIterator[Running]:
+    """Load the models with `opening`, listen, and stop in good order when the block ends.
 
     Raises:
         StartFailed: the models' folder is not there, or the port is taken.
@@ -65,7 +76,7 @@ async def running_server(settings: Settings) -> AsyncIterator[Running]:
     async with AsyncExitStack() as stack:
         pixels = stack.enter_context(ThreadPoolExecutor(settings.threads, "pixels"))
         networks = stack.enter_context(ThreadPoolExecutor(settings.workers, "networks"))
-        repository = await _repository(settings, pixels)
+        repository = await _repository(settings, opening, pixels)
         admitted = admission(settings.max_requests, settings.memory_budget)
         batcher = await stack.enter_async_context(_batching(settings, networks))
         bounds = Bounds(settings.max_image_pixels, settings.max_message_bytes)
@@ -101,10 +112,10 @@ async def _serve(settings: Settings) -> None:
         log.info("stopping: finishing what runs, for %g s at most", settings.grace_s)
 
 
-async def _repository(settings: Settings, pool: Executor) -> Repository:
-    opening = partial(open_engine, threads=settings.threads)
+async def _repository(settings: Settings, opening: OpenEngine, pool: Executor) -> Repository:
+    opened = partial(opening, threads=settings.threads)
     loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(pool, load_repository, settings.models, opening, analyze)
+    return await loop.run_in_executor(pool, load_repository, settings.models, opened, analyze)
 
 
 @asynccontextmanager
@@ -149,6 +160,7 @@ def _server(
         repository, inference, stream_in_flight=settings.stream_in_flight
     )
     pb_grpc.add_DensePredictionServiceServicer_to_server(dense, server)
+    oip.add_to(server, repository, inference)
     reflection.enable_server_reflection(SERVICES, server)
     return server, checks
 
