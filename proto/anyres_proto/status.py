@@ -24,6 +24,7 @@ class Problem(Enum):
     UNAVAILABLE = grpc.StatusCode.UNAVAILABLE  # try another server, or wait for this one
     DEADLINE = grpc.StatusCode.DEADLINE_EXCEEDED  # give it more time
     CANCELLED = grpc.StatusCode.CANCELLED  # nothing: the caller left
+    UNIMPLEMENTED = grpc.StatusCode.UNIMPLEMENTED  # use another call: the server lacks this one
     FAILED = grpc.StatusCode.INTERNAL  # report it: the server or the model is broken
 
     @property

@@ -40,6 +40,8 @@ def answer_to(error: Exception, method: str) -> Answer:
     match error:
         case ServingError() | WireError():
             return Answer(error.problem, str(error))
+        case NotImplementedError():  # raised by the stubs where a servicer overrides nothing
+            return Answer(Problem.UNIMPLEMENTED, f"{method} is not served")
         case _:
             log.error("%s failed", method, exc_info=error)
             return Answer(Problem.FAILED, INTERNAL)

@@ -1,0 +1,328 @@
+"""The Open Inference Protocol: a real server, asked by a stock client in a process of its own.
+
+What a stock client cannot say (elements one by one, contradictions) is said with our own stubs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+import onnx
+import pytest
+from onnx.reference import ReferenceEvaluator
+
+from anyres_proto.inference import grpc_service_pb2 as pb
+from anyres_proto.inference import grpc_service_pb2_grpc as pb_grpc
+from anyres_server.main import Running, running_server
+from anyres_server.model import Array
+from anyres_server.settings import Settings
+
+STOCK_CLIENT = Path(__file__).with_name("stock_client.py")
+
+FCN = """
+<ir_version: 8, opset_import: ["": 17]>
+fcn (float[n, 3, h, w] image) => (float[n, 4, y, x] logits) {
+    features = Conv <kernel_shape = [3, 3], strides = [2, 2], pads = [1, 1, 1, 1]> (image, kernel)
+    logits = Relu (features)
+}
+"""
+CLASSIFIER = """
+<ir_version: 8, opset_import: ["": 17]>
+classifier (float[1, 3, 8, 6] image) => (float[1, 5] scores) {
+    row = Flatten (image)
+    scores = MatMul (row, weight)
+}
+"""
+WEIGHTS = {"kernel": (4, 3, 3, 3), "weight": (144, 5)}
+
+
+def network(text: str) -> onnx.ModelProto:
+    """A graph with the same random weights each time."""
+    model = onnx.parser.parse_model(text)
+    names = {name for node in model.graph.node for name in node.input} & WEIGHTS.keys()
+    for name in names:
+        values = np.random.default_rng(7).standard_normal(WEIGHTS[name], np.float32)
+        model.graph.initializer.append(onnx.numpy_helper.from_array(values, name))
+    return model
+
+
+def expected(text: str, images: Array) -> Array:
+    """The numbers that ONNX's own reference evaluator computes."""
+    (output,) = ReferenceEvaluator(network(text)).run(None, {"image": images})
+    return np.asarray(output)
+
+
+def images(*shape: int) -> Array:
+    return np.random.default_rng(3).random(shape, np.float32)
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    for version in ("1", "3"):
+        (tmp_path / "fcn" / version).mkdir(parents=True)
+        onnx.save(network(FCN), tmp_path / "fcn" / version / "model.onnx")
+    onnx.save(network(CLASSIFIER), tmp_path / "classifier.onnx")
+    (tmp_path / "broken.onnx").write_bytes(b"this is no model")
+    return tmp_path
+
+
+@pytest.fixture
+async def server(models: Path) -> AsyncIterator[Running]:
+    async with running_server(Settings(models=models, port=0, threads=1)) as running:
+        yield running
+
+
+@asynccontextmanager
+async def our_stub(server: Running) -> AsyncIterator[pb_grpc.GRPCInferenceServiceAsyncStub]:
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+        yield pb_grpc.GRPCInferenceServiceStub(channel)
+
+
+async def stock(server: Running, *calls: tuple[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """What a stock client gets for these calls."""
+    pipe = asyncio.subprocess.PIPE
+    client = await asyncio.create_subprocess_exec(
+        sys.executable, STOCK_CLIENT, f"127.0.0.1:{server.port}", stdin=pipe, stdout=pipe
+    )
+    answer, _ = await client.communicate(json.dumps(calls).encode())
+    assert client.returncode == 0
+    outcomes: list[dict[str, Any]] = json.loads(answer)
+    return outcomes
+
+
+async def test_a_stock_client_sees_which_models_it_can_ask(server: Running) -> None:
+    names = [
+        {"model_name": "fcn"},
+        {"model_name": "fcn", "model_version": "3"},
+        {"model_name": "fcn", "model_version": "2"},
+        {"model_name": "broken"},
+        {"model_name": "nothing"},
+    ]
+    calls = [("is_model_ready", name) for name in names]
+    outcomes = await stock(server, ("is_server_live", {}), ("is_server_ready", {}), *calls)
+    assert [outcome["value"] for outcome in outcomes] == [
+        *(True, True),
+        *(True, True, False, False, False),
+    ]
+
+
+async def test_a_stock_client_reads_what_a_model_takes(server: Running) -> None:
+    fcn, classifier, config, about = [
+        outcome["value"]
+        for outcome in await stock(
+            server,
+            ("get_model_metadata", {"model_name": "fcn", "as_json": True}),
+            ("get_model_metadata", {"model_name": "classifier", "as_json": True}),
+            ("get_model_config", {"model_name": "fcn", "as_json": True}),
+            ("get_server_metadata", {"as_json": True}),
+        )
+    ]
+    assert fcn["versions"] == ["1", "3"]
+    assert fcn["inputs"] == [
+        {"name": "image", "datatype": "FP32", "shape": ["-1", "3", "-1", "-1"]}
+    ]
+    assert fcn["outputs"] == [
+        {"name": "logits", "datatype": "FP32", "shape": ["-1", "4", "-1", "-1"]}
+    ]
+    assert classifier["inputs"][0]["shape"] == ["1", "3", "8", "6"]
+    assert classifier["outputs"][0]["shape"] == ["1", "5"]
+    assert config["config"]["input"] == [
+        {"name": "image", "data_type": "TYPE_FP32", "dims": ["-1", "3", "-1", "-1"]}
+    ]
+    assert "max_batch_size" not in config["config"]  # 0: shapes include the batch axis
+    assert about["name"] == "anyres"
+
+
+async def test_the_properties_say_which_sizes_and_why(server: Running) -> None:
+    async with our_stub(server) as stub:
+        metadata = await stub.ModelMetadata(pb.ModelMetadataRequest(name="classifier"))
+    assert metadata.properties["height"] == "8"
+    assert metadata.properties["width"] == "6"
+    assert metadata.properties["height_reason"]
+
+
+async def test_a_call_that_is_not_served_says_so_and_no_extension_promises_it(
+    server: Running,
+) -> None:
+    about, statistics = await stock(
+        server, ("get_server_metadata", {"as_json": True}), ("get_inference_statistics", {})
+    )
+    assert "statistics" not in about["value"]["extensions"]
+    assert statistics["status"] == "StatusCode.UNIMPLEMENTED"
+    assert "ModelStatistics is not served" in statistics["message"]
+
+
+async def test_the_index_lists_every_version_and_why_one_is_broken(server: Running) -> None:
+    (index,) = await stock(server, ("get_model_repository_index", {"as_json": True}))
+    rows = {(row["name"], row["version"]): row for row in index["value"]["models"]}
+    assert {key: row["state"] for key, row in rows.items()} == {
+        ("broken", "1"): "UNAVAILABLE",
+        ("classifier", "1"): "READY",
+        ("fcn", "1"): "READY",
+        ("fcn", "3"): "READY",
+    }
+    assert rows["broken", "1"]["reason"]
+    async with our_stub(server) as stub:
+        ready = await stub.RepositoryIndex(pb.RepositoryIndexRequest(ready=True))
+    assert {row.name for row in ready.models} == {"classifier", "fcn"}
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 1, 1), (2, 3, 7, 12), (1, 3, 33, 20)])
+async def test_a_stock_client_gets_the_networks_numbers_at_any_size(
+    server: Running, shape: tuple[int, ...]
+) -> None:
+    given = images(*shape)
+    (outcome,) = await stock(
+        server, ("infer", {"model": "fcn", "values": given.tolist(), "request_id": "seven"})
+    )
+    answer = outcome["value"]
+    assert answer["id"] == "seven"
+    assert answer["model"] == ["fcn", "3"]
+    np.testing.assert_allclose(answer["outputs"]["logits"], expected(FCN, given), atol=1e-5)
+
+
+async def test_a_stock_client_may_name_the_version_and_the_output(server: Running) -> None:
+    given = images(1, 3, 8, 6)
+    old, fixed = await stock(
+        server,
+        ("infer", {"model": "fcn", "values": given.tolist(), "model_version": "1"}),
+        ("infer", {"model": "classifier", "values": given.tolist(), "outputs": ["scores"]}),
+    )
+    assert old["value"]["model"] == ["fcn", "1"]
+    scores = fixed["value"]["outputs"]["scores"]
+    np.testing.assert_allclose(scores, expected(CLASSIFIER, given), atol=1e-5)
+
+
+async def test_a_stock_client_is_told_what_was_wrong(server: Running) -> None:
+    small, tall = images(1, 3, 4, 4).tolist(), images(1, 3, 9, 6).tolist()
+    cases = [
+        ({"model": "fnc", "values": small}, "NOT_FOUND", "broken, classifier, fcn"),
+        ({"model": "fcn", "model_version": "2", "values": small}, "NOT_FOUND", "1, 3"),
+        ({"model": "broken", "values": small}, "FAILED_PRECONDITION", "cannot be served"),
+        ({"model": "fcn", "name": "x", "values": small}, "INVALID_ARGUMENT", "input 'image'"),
+        ({"model": "fcn", "outputs": ["y"], "values": small}, "INVALID_ARGUMENT", "'logits'"),
+        (
+            {"model": "fcn", "values": small, "datatype": "FP64", "dtype": "float64"},
+            "INVALID_ARGUMENT",
+            "takes datatype FP32; got 'FP64'",
+        ),
+        ({"model": "fcn", "values": small[0]}, "INVALID_ARGUMENT", "[-1, 3, -1, -1]"),
+        (
+            {"model": "fcn", "values": images(1, 4, 4, 4).tolist()},
+            "INVALID_ARGUMENT",
+            "[-1, 3, -1, -1]",
+        ),
+        ({"model": "classifier", "values": tall}, "INVALID_ARGUMENT", "H = 8 only, got 9"),
+        (
+            {"model": "classifier", "values": images(2, 3, 8, 6).tolist()},
+            "INVALID_ARGUMENT",
+            "one image at a time; got 2",
+        ),
+    ]
+    outcomes = await stock(server, *(("infer", arguments) for arguments, _, _ in cases))
+    for outcome, (_, code, words) in zip(outcomes, cases, strict=True):
+        assert outcome["status"] == f"StatusCode.{code}"
+        assert words in outcome["message"]
+
+
+def request(**fields: Any) -> pb.ModelInferRequest:
+    return pb.ModelInferRequest(model_name="fcn", **fields)
+
+
+def tensor(shape: tuple[int, ...], **fields: Any) -> pb.ModelInferRequest.InferInputTensor:
+    return pb.ModelInferRequest.InferInputTensor(
+        name="image", datatype="FP32", shape=shape, **fields
+    )
+
+
+async def test_elements_may_come_one_by_one(server: Running) -> None:
+    given = images(1, 3, 5, 4)
+    contents = pb.InferTensorContents(fp32_contents=given.ravel().tolist())
+    async with our_stub(server) as stub:
+        answer = await stub.ModelInfer(request(inputs=[tensor(given.shape, contents=contents)]))
+    (output,) = answer.outputs
+    values = np.frombuffer(answer.raw_output_contents[0], "<f4").reshape(output.shape)
+    assert not output.HasField("contents")
+    np.testing.assert_allclose(values, expected(FCN, given), atol=1e-5)
+
+
+ONE = tensor((1, 3, 1, 1))
+RAW = bytes(12)
+SHARED = {"shared_memory_region": pb.InferParameter(string_param="region")}
+TOP_2 = {"classification": pb.InferParameter(int64_param=2)}
+Wish = pb.ModelInferRequest.InferRequestedOutputTensor
+
+
+@pytest.mark.parametrize(
+    ("wrong", "complaint"),
+    [
+        (request(), "takes the one input 'image'; got none"),
+        (request(inputs=[ONE, ONE], raw_input_contents=[RAW, RAW]), "got 'image', 'image'"),
+        (request(inputs=[ONE]), "needs 3 elements; got 0"),
+        (request(inputs=[ONE], raw_input_contents=[bytes(16)]), "needs 3 elements; got 4"),
+        (request(inputs=[ONE], raw_input_contents=[bytes(13)]), "4 bytes each; got 13"),
+        (request(inputs=[ONE], raw_input_contents=[RAW, RAW]), "one entry .*; got 2"),
+        (
+            request(inputs=[tensor((-1, 3, -1, 1))], raw_input_contents=[RAW]),
+            r"shape \[-1, 3, -1, -1\] .*; got \[-1, 3, -1, 1\]",
+        ),
+        (
+            request(inputs=[tensor((2**40, 3, 2**40, 1))], raw_input_contents=[RAW]),
+            "elements; got 3",
+        ),
+        (
+            request(
+                inputs=[tensor((1, 3, 1, 1), contents=pb.InferTensorContents(fp32_contents=[1]))],
+                raw_input_contents=[RAW],
+            ),
+            "got both",
+        ),
+        (
+            request(
+                inputs=[tensor((1, 3, 1, 1), contents=pb.InferTensorContents(int_contents=[1]))]
+            ),
+            "comes in fp32_contents; got int_contents",
+        ),
+        (request(inputs=[tensor((1, 3, 1, 1), parameters=SHARED)]), "shared memory"),
+        (
+            request(
+                inputs=[ONE],
+                raw_input_contents=[RAW],
+                outputs=[Wish(name="logits", parameters=TOP_2)],
+            ),
+            "classification",
+        ),
+        (
+            request(inputs=[ONE], raw_input_contents=[RAW], outputs=[Wish(name="logits")] * 2),
+            "asked for 2 times",
+        ),
+    ],
+)
+async def test_a_request_that_contradicts_itself_is_refused(
+    server: Running, wrong: pb.ModelInferRequest, complaint: str
+) -> None:
+    async with our_stub(server) as stub:
+        with pytest.raises(grpc.aio.AioRpcError, match=complaint) as caught:
+            await stub.ModelInfer(wrong)
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_an_output_larger_than_a_message_is_refused_before_it_is_computed(
+    models: Path,
+) -> None:
+    settings = Settings(models=models, port=0, threads=1, max_message_bytes=4096)
+    given = images(1, 3, 48, 48)  # 27 KB in; 4 x 24 x 24 floats out, 9 KB
+    async with running_server(settings) as server, our_stub(server) as stub:
+        with pytest.raises(grpc.aio.AioRpcError, match=r"shape \[1, 4, 24, 24\]") as caught:
+            await stub.ModelInfer(
+                request(inputs=[tensor(given.shape)], raw_input_contents=[given.tobytes()])
+            )
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
