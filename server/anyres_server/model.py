@@ -52,6 +52,14 @@ class Network(Protocol):
         """Run the network."""
 
 
+class LoadedNetwork(Network, Protocol):
+    """A network that came from a file."""
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """What the file says about itself."""
+
+
 @dataclass(frozen=True, eq=False)
 class Model:
     """One version of a model, loaded; two are the same only if they are the same object."""

@@ -17,13 +17,12 @@ from pydantic import ValidationError
 from anyres_analyzer import Analysis
 from anyres_analyzer.errors import AnalysisError
 from anyres_proto.card import METADATA_KEY, Card, ImageInput, Output
-from anyres_server.engine import Engine
 from anyres_server.errors import ModelBroken, ModelNotFound, ServingError, StartFailed
-from anyres_server.model import Model
+from anyres_server.model import LoadedNetwork, Model
 
 log = logging.getLogger(__name__)
 
-OpenEngine: TypeAlias = Callable[[Path], Engine]
+OpenEngine: TypeAlias = Callable[[Path], LoadedNetwork]
 Analyze: TypeAlias = Callable[[Path], Analysis]
 RANKS = (2, 4)  # (n, channels) and (n, channels, h, w)
 
