@@ -38,6 +38,13 @@ classifier (float[1, 3, 8, 6] image) => (float[1, 5] scores) {
     scores = MatMul (row, weight)
 }
 """
+POOLED = """
+<ir_version: 8, opset_import: ["": 17]>
+pooled (float[n, 3, h, w] image) => (float[n, 4, 1, 1] means) {
+    features = Conv <kernel_shape = [3, 3]> (image, kernel)
+    means = GlobalAveragePool (features)
+}
+"""
 WEIGHTS = {"kernel": (4, 3, 3, 3), "weight": (144, 5)}
 
 
@@ -66,7 +73,10 @@ def models(tmp_path: Path) -> Path:
     for version in ("1", "3"):
         (tmp_path / "fcn" / version).mkdir(parents=True)
         onnx.save(network(FCN), tmp_path / "fcn" / version / "model.onnx")
+    (tmp_path / "fcn" / "2").mkdir()
+    (tmp_path / "fcn" / "2" / "model.onnx").write_bytes(b"this is no model")
     onnx.save(network(CLASSIFIER), tmp_path / "classifier.onnx")
+    onnx.save(network(POOLED), tmp_path / "pooled.onnx")
     (tmp_path / "broken.onnx").write_bytes(b"this is no model")
     return tmp_path
 
@@ -112,12 +122,13 @@ async def test_a_stock_client_sees_which_models_it_can_ask(server: Running) -> N
 
 
 async def test_a_stock_client_reads_what_a_model_takes(server: Running) -> None:
-    fcn, classifier, config, about = [
+    fcn, classifier, pooled, config, about = [
         outcome["value"]
         for outcome in await stock(
             server,
             ("get_model_metadata", {"model_name": "fcn", "as_json": True}),
             ("get_model_metadata", {"model_name": "classifier", "as_json": True}),
+            ("get_model_metadata", {"model_name": "pooled", "as_json": True}),
             ("get_model_config", {"model_name": "fcn", "as_json": True}),
             ("get_server_metadata", {"as_json": True}),
         )
@@ -131,6 +142,7 @@ async def test_a_stock_client_reads_what_a_model_takes(server: Running) -> None:
     ]
     assert classifier["inputs"][0]["shape"] == ["1", "3", "8", "6"]
     assert classifier["outputs"][0]["shape"] == ["1", "5"]
+    assert pooled["outputs"][0]["shape"] == ["-1", "4", "1", "1"]
     assert config["config"]["input"] == [
         {"name": "image", "data_type": "TYPE_FP32", "dims": ["-1", "3", "-1", "-1"]}
     ]
@@ -164,12 +176,16 @@ async def test_the_index_lists_every_version_and_why_one_is_broken(server: Runni
         ("broken", "1"): "UNAVAILABLE",
         ("classifier", "1"): "READY",
         ("fcn", "1"): "READY",
+        ("fcn", "2"): "UNAVAILABLE",
         ("fcn", "3"): "READY",
+        ("pooled", "1"): "READY",
     }
     assert rows["broken", "1"]["reason"]
     async with our_stub(server) as stub:
         ready = await stub.RepositoryIndex(pb.RepositoryIndexRequest(ready=True))
-    assert {row.name for row in ready.models} == {"classifier", "fcn"}
+    assert [(row.name, row.version) for row in ready.models] == [
+        *(("classifier", "1"), ("fcn", "1"), ("fcn", "3"), ("pooled", "1")),
+    ]
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 1, 1), (2, 3, 7, 12), (1, 3, 33, 20)])
@@ -201,8 +217,8 @@ async def test_a_stock_client_may_name_the_version_and_the_output(server: Runnin
 async def test_a_stock_client_is_told_what_was_wrong(server: Running) -> None:
     small, tall = images(1, 3, 4, 4).tolist(), images(1, 3, 9, 6).tolist()
     cases = [
-        ({"model": "fnc", "values": small}, "NOT_FOUND", "broken, classifier, fcn"),
-        ({"model": "fcn", "model_version": "2", "values": small}, "NOT_FOUND", "1, 3"),
+        ({"model": "fnc", "values": small}, "NOT_FOUND", "broken, classifier, fcn, pooled"),
+        ({"model": "fcn", "model_version": "9", "values": small}, "NOT_FOUND", "1, 2, 3"),
         ({"model": "broken", "values": small}, "FAILED_PRECONDITION", "cannot be served"),
         ({"model": "fcn", "name": "x", "values": small}, "INVALID_ARGUMENT", "input 'image'"),
         ({"model": "fcn", "outputs": ["y"], "values": small}, "INVALID_ARGUMENT", "'logits'"),
