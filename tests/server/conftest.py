@@ -158,7 +158,7 @@ class Served:
     channel: grpc.aio.Channel
 
     async def predict(
-        self, model: str, image: bytes, *kinds: int, top_k: int = 0
+        self, model: str, image: bytes, *kinds: pb.OutputKind.ValueType, top_k: int = 0
     ) -> pb.PredictResponse:
         return await self.stub.Predict(
             pb.PredictRequest(

@@ -33,7 +33,8 @@ def noise(height: int, width: int, channels: int = 3) -> Pixels:
 def evaluated(model: onnx.ModelProto, planes: NDArray[Any]) -> NDArray[Any]:
     """The network's output (channels, h, w) by the reference evaluator."""
     (output,) = ReferenceEvaluator(model).run(None, {"x": planes[None].astype(np.float32)})
-    return np.asarray(output)[0]
+    result: NDArray[Any] = np.asarray(output)[0]
+    return result
 
 
 def zero_to_one(pixels: Pixels) -> NDArray[Any]:
@@ -230,7 +231,7 @@ async def test_health_is_per_service_and_overall(serve: Any) -> None:
     from grpc_health.v1 import health_pb2, health_pb2_grpc
 
     async with serve("grey") as served:
-        health = health_pb2_grpc.HealthStub(served.channel)
+        health: Any = health_pb2_grpc.HealthStub(served.channel)
         for name in ("", "anyres.v1.DensePredictionService"):
             answer = await health.Check(health_pb2.HealthCheckRequest(service=name))
             assert answer.status == health_pb2.HealthCheckResponse.SERVING
@@ -242,7 +243,7 @@ async def test_reflection_lists_the_services(serve: Any) -> None:
     from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
     async with serve("grey") as served:
-        stub = reflection_pb2_grpc.ServerReflectionStub(served.channel)
+        stub: Any = reflection_pb2_grpc.ServerReflectionStub(served.channel)
         asked = [reflection_pb2.ServerReflectionRequest(list_services="")]
         answers = [answer async for answer in stub.ServerReflectionInfo(iter(asked))]
     names = {service.name for service in answers[0].list_services_response.service}
