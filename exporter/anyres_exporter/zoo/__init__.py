@@ -1,0 +1,1 @@
+"""Our own definitions of the networks that we export, one a file."""

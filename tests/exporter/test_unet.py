@@ -1,0 +1,75 @@
+"""The U-Net against its paper: sizes, parameters, and what one output pixel can see."""
+
+from __future__ import annotations
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from anyres_exporter.zoo.unet import UNet  # noqa: E402
+
+pytestmark = pytest.mark.torch
+
+
+@pytest.mark.parametrize(("width", "depth"), [(2, 1), (3, 2), (4, 3)])
+@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (1, 3), (3, 2)])
+def test_the_output_is_as_large_as_the_input_at_every_multiple_of_the_step(
+    width: int, depth: int, rows: int, columns: int
+) -> None:
+    unet = UNet(in_channels=3, classes=5, width=width, depth=depth).eval()
+    height, breadth = rows * unet.step, columns * unet.step
+    assert unet.step == 2**depth
+    assert unet(torch.zeros(2, 3, height, breadth)).shape == (2, 5, height, breadth)
+
+
+@pytest.mark.parametrize("missing", [1, 2, 3])
+def test_a_size_between_two_steps_fails_rather_than_being_resized(missing: int) -> None:
+    unet = UNet(width=2, depth=2).eval()
+    with pytest.raises(RuntimeError, match="Sizes of tensors must match"):
+        unet(torch.zeros(1, 3, 16 - missing, 16))
+
+
+@pytest.mark.parametrize(("in_channels", "classes"), [(1, 2), (3, 6)])
+def test_the_paper_s_size_has_the_paper_s_parameters(in_channels: int, classes: int) -> None:
+    with torch.device("meta"):
+        unet = UNet(in_channels=in_channels, classes=classes, width=64, depth=4)
+    # Without batch norm the paper's network has 31 030 528 + 576 (c_in - 1) + 65 n_classes. Batch
+    # norm's shift stands for the bias; its scale is one more for every 3x3 convolution's channel.
+    scales = 2 * (64 + 128 + 256 + 512 + 1024) + 2 * (512 + 256 + 128 + 64)
+    published = 31_030_528 + 576 * (in_channels - 1) + 65 * classes
+    assert sum(p.numel() for p in unet.parameters()) == published + scales
+
+
+@pytest.mark.parametrize(("width", "depth"), [(1, 1), (2, 3), (8, 4), (5, 2)])
+def test_parameters_follow_from_width_and_depth(width: int, depth: int) -> None:
+    expected = 6 * width + 6  # the head
+    before = 3
+    for level in range(depth + 1):
+        now = width * 2**level
+        expected += 9 * (before * now + now * now) + 2 * 2 * now  # down
+        if level:
+            expected += 4 * now * before + before  # the transposed convolution to `before`
+            expected += 9 * (2 * before * before + before * before) + 2 * 2 * before  # up
+        before = now
+    with torch.device("meta"):
+        unet = UNet(in_channels=3, classes=6, width=width, depth=depth)
+    assert sum(p.numel() for p in unet.parameters()) == expected
+
+
+def test_a_pixel_sees_its_receptive_field_and_nothing_else() -> None:
+    unet = UNet(in_channels=1, classes=1, width=1, depth=1).eval()
+    for parameter in unet.parameters():
+        torch.nn.init.ones_(parameter)  # with positive weights no change can cancel out
+    # Pixel 16 reads 14..18 through the last two convolutions, which are cells 7..9 of level 1,
+    # 5..11 before its convolutions, 10..23 before the pooling, 8..25 before the first two.
+    brighter_row = torch.ones(32, 1, 32, 32) + torch.eye(32).reshape(32, 1, 32, 1)
+    answers = unet(torch.cat([torch.ones(1, 1, 32, 32), brighter_row]))[:, 0, 16, 16]
+    seen = (answers[1:] != answers[0]).nonzero().flatten().tolist()
+    assert seen == list(range(8, 26))
+
+
+def test_the_output_depends_on_every_parameter() -> None:
+    torch.manual_seed(1)
+    unet = UNet(width=4, depth=2)
+    unet(torch.rand(2, 3, 16, 16)).square().mean().backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in unet.parameters())
