@@ -1,0 +1,55 @@
+"""What a server says, as plain values: everything but the prediction itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+Size: TypeAlias = tuple[int, int]  # height, width
+Route: TypeAlias = Literal["whole", "tiled", "refused"]
+
+
+def size_text(size: Size) -> str:
+    """A size as people write it, width first: "451x300"."""
+    return f"{size[1]}x{size[0]}"
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Where the server's time went, in seconds."""
+
+    decode_s: float = 0.0
+    queue_s: float = 0.0
+    compute_s: float = 0.0
+    reduce_s: float = 0.0
+
+    @property
+    def total_s(self) -> float:
+        """All of it."""
+        return self.decode_s + self.queue_s + self.compute_s + self.reduce_s
+
+
+@dataclass(frozen=True)
+class ModelSummary:
+    """One model of the server; `reason` says why it is not ready, where it is not."""
+
+    name: str
+    versions: tuple[str, ...]
+    ready: bool
+    reason: str
+    sizes: str
+    task: str
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What an image of some size would cost, and the route it would take."""
+
+    route: Route
+    pieces: int
+    grid_size: Size
+    macs: int
+    activation_bytes: int
+    budget_bytes: int
+    compute_s: float | None
+    reason: str

@@ -1,0 +1,220 @@
+"""The clients: a blocking one and its asyncio twin.
+
+    with Client("localhost:8001") as client:
+        prediction = client.predict("photo.jpg", model="climate_unet")
+        prediction.overlay("photo.jpg").save("overlay.png")
+
+Both perform the flows of `flows`; each knows only how to make one call. A client may be used
+without `with`; then its connection ends with the process. Errors are those of `anyres_client.errors`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import grpc
+import grpc.aio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from anyres_client import flows
+from anyres_client.answers import Estimate, ModelSummary, Size
+from anyres_client.channel import OPTIONS, TIMEOUT_S, failed
+from anyres_client.errors import Unavailable
+from anyres_client.flows import Ask, Flow
+from anyres_client.picture import Picture
+from anyres_client.prediction import Prediction
+from anyres_proto.anyres.v1 import dense_prediction_pb2_grpc as pb_grpc
+from anyres_proto.card import Card
+
+T = TypeVar("T")
+_SERVING = health_pb2.HealthCheckResponse.SERVING
+
+
+class Client:
+    """Asks one server, blocking. `timeout` is in seconds and holds for each call."""
+
+    def __init__(self, address: str = "localhost:8001", *, timeout: float = TIMEOUT_S) -> None:
+        self.address = address
+        self.timeout = timeout
+        self._cards: flows.Cards = {}
+
+    def predict(
+        self,
+        picture: Picture,
+        *,
+        model: str | None = None,
+        version: str = "",
+        output: str | Sequence[str] = "classes",
+        top_k: int = 5,
+        timeout: float | None = None,
+    ) -> Prediction:
+        """Predict one picture at its own size.
+
+        Args:
+            picture: a path, a file's bytes, a PIL image, an array uint8 (h, w) or (h, w, channels)
+                of pixels, or float32 (channels, h, w), the network's own input.
+            model: its name; may be left out where the server has one model only.
+            version: its version; the newest where empty.
+            output: one or more of classes, confidence, top_k, probabilities, logits.
+            top_k: how many classes a cell for `top_k`.
+            timeout: in seconds, instead of the client's own.
+
+        Raises:
+            ClientError: see `anyres_client.errors`.
+        """
+        ask = Ask(picture, model, version, output, top_k)
+        return self._perform(flows.predict(ask, self._cards), timeout)
+
+    def models(self) -> tuple[ModelSummary, ...]:
+        """The server's models, those that failed to load included."""
+        return self._perform(flows.models())
+
+    def model(self, name: str, version: str = "") -> Card:
+        """One model's card: sizes it takes, classes, tiling rule, what was proven."""
+        return self._perform(flows.card(name, version))
+
+    def estimate(self, model: str, size: Size, version: str = "") -> Estimate:
+        """What an image of this size, (height, width), would cost, and its route."""
+        return self._perform(flows.estimate(model, size, version))
+
+    def wait_ready(self, timeout: float = TIMEOUT_S) -> None:
+        """Return once the server says that it serves.
+
+        Raises:
+            Unavailable: it did not within `timeout` seconds.
+        """
+        request = health_pb2.HealthCheckRequest()
+        watch: Any = health_pb2_grpc.HealthStub(self._channel).Watch  # type: ignore[attr-defined]
+        try:
+            for answer in watch(request, timeout=timeout, wait_for_ready=True):
+                if answer.status == _SERVING:
+                    return
+        except grpc.RpcError as error:
+            raise Unavailable(_not_ready(self.address, timeout)) from error
+
+    def close(self) -> None:
+        """End the connection."""
+        self._channel.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @cached_property
+    def _channel(self) -> grpc.Channel:
+        return grpc.insecure_channel(self.address, options=OPTIONS)
+
+    @cached_property
+    def _stub(self) -> Any:
+        return pb_grpc.DensePredictionServiceStub(self._channel)
+
+    def _perform(self, flow: Flow[T], timeout: float | None = None) -> T:
+        response: object = None
+        while True:
+            try:
+                call = flow.send(response)
+            except StopIteration as done:
+                result: T = done.value
+                return result
+            try:
+                method = getattr(self._stub, call.method)
+                response = method(call.request, timeout=timeout or self.timeout)
+            except grpc.RpcError as error:
+                raise failed(error, self.address) from error
+
+
+class AsyncClient:
+    """The asyncio twin of `Client`: the same methods, awaited."""
+
+    def __init__(self, address: str = "localhost:8001", *, timeout: float = TIMEOUT_S) -> None:
+        self.address = address
+        self.timeout = timeout
+        self._cards: flows.Cards = {}
+
+    async def predict(
+        self,
+        picture: Picture,
+        *,
+        model: str | None = None,
+        version: str = "",
+        output: str | Sequence[str] = "classes",
+        top_k: int = 5,
+        timeout: float | None = None,
+    ) -> Prediction:
+        """See `Client.predict`."""
+        ask = Ask(picture, model, version, output, top_k)
+        return await self._perform(flows.predict(ask, self._cards), timeout)
+
+    async def models(self) -> tuple[ModelSummary, ...]:
+        """See `Client.models`."""
+        return await self._perform(flows.models())
+
+    async def model(self, name: str, version: str = "") -> Card:
+        """See `Client.model`."""
+        return await self._perform(flows.card(name, version))
+
+    async def estimate(self, model: str, size: Size, version: str = "") -> Estimate:
+        """See `Client.estimate`."""
+        return await self._perform(flows.estimate(model, size, version))
+
+    async def wait_ready(self, timeout: float = TIMEOUT_S) -> None:
+        """See `Client.wait_ready`."""
+        request = health_pb2.HealthCheckRequest()
+        watch: Any = health_pb2_grpc.HealthStub(self._channel).Watch  # type: ignore[attr-defined]
+        try:
+            async for answer in watch(request, timeout=timeout, wait_for_ready=True):
+                if answer.status == _SERVING:
+                    return
+        except grpc.RpcError as error:
+            raise Unavailable(_not_ready(self.address, timeout)) from error
+
+    async def close(self) -> None:
+        """End the connection."""
+        await self._channel.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    @cached_property
+    def _channel(self) -> grpc.aio.Channel:
+        return grpc.aio.insecure_channel(self.address, options=OPTIONS)
+
+    @cached_property
+    def _stub(self) -> Any:
+        return pb_grpc.DensePredictionServiceStub(self._channel)
+
+    async def _perform(self, flow: Flow[T], timeout: float | None = None) -> T:
+        response: object = None
+        while True:
+            try:
+                call = flow.send(response)
+            except StopIteration as done:
+                result: T = done.value
+                return result
+            try:
+                method = getattr(self._stub, call.method)
+                response = await method(call.request, timeout=timeout or self.timeout)
+            except grpc.RpcError as error:
+                raise failed(error, self.address) from error
+
+
+def _not_ready(address: str, timeout: float) -> str:
+    return f"the server at {address} was not ready within {timeout:g} s"

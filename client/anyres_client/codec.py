@@ -1,0 +1,142 @@
+"""Between pictures and protobuf: requests out of what people hold, plain values out of answers.
+
+No connection in here, so that both clients share all of it; protobuf objects stop in this file
+and in `flows`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from anyres_client import picture
+from anyres_client.answers import Estimate, ModelSummary, Route, Timing
+from anyres_client.errors import InvalidRequest
+from anyres_client.picture import Picture
+from anyres_client.prediction import Prediction
+from anyres_proto.anyres.v1 import dense_prediction_pb2 as pb
+from anyres_proto.card import Card
+from anyres_proto.tensors import to_array, to_tensor
+
+# What `output=` takes, and the kinds on the wire that it stands for.
+OUTPUTS: Mapping[str, tuple[pb.OutputKind.ValueType, ...]] = {
+    "classes": (pb.OUTPUT_KIND_CLASS_MAP,),
+    "confidence": (pb.OUTPUT_KIND_CONFIDENCE,),
+    "top_k": (pb.OUTPUT_KIND_TOP_K_CLASSES, pb.OUTPUT_KIND_TOP_K_SCORES),
+    "probabilities": (pb.OUTPUT_KIND_PROBABILITIES,),
+    "logits": (pb.OUTPUT_KIND_LOGITS,),
+}
+
+# What a prediction calls each kind.
+KEYS: Mapping[int, str] = {
+    pb.OUTPUT_KIND_CLASS_MAP: "classes",
+    pb.OUTPUT_KIND_CONFIDENCE: "confidence",
+    pb.OUTPUT_KIND_TOP_K_CLASSES: "top_k_classes",
+    pb.OUTPUT_KIND_TOP_K_SCORES: "top_k_scores",
+    pb.OUTPUT_KIND_PROBABILITIES: "probabilities",
+    pb.OUTPUT_KIND_LOGITS: "logits",
+}
+
+ROUTES: Mapping[int, Route] = {
+    pb.ROUTE_WHOLE: "whole",
+    pb.ROUTE_TILED: "tiled",
+    pb.ROUTE_REFUSED: "refused",
+}
+
+
+def predict_request(
+    source: Picture, model: str, version: str, output: str | Sequence[str], top_k: int
+) -> pb.PredictRequest:
+    """The request for one prediction.
+
+    Raises:
+        InvalidRequest: the picture cannot be read or sent, or an output has no such name.
+    """
+    names = [output] if isinstance(output, str) else list(output)
+    return pb.PredictRequest(
+        model_name=model,
+        model_version=version,
+        image=_image(source),
+        outputs=[kind for name in dict.fromkeys(names) for kind in _kinds(name)],
+        top_k=top_k,
+    )
+
+
+def _kinds(name: str) -> tuple[pb.OutputKind.ValueType, ...]:
+    if name not in OUTPUTS:
+        raise InvalidRequest(f"there is no output {name!r}; there are {', '.join(OUTPUTS)}")
+    return OUTPUTS[name]
+
+
+def _image(source: Picture) -> pb.Image:
+    """Files travel as they are; pixels as a tensor, without loss."""
+    match source:
+        case bytes():
+            return pb.Image(encoded=source)
+        case str() | PathLike():
+            return pb.Image(encoded=picture.read_file(source))
+        case Image.Image():
+            return pb.Image(tensor=to_tensor(picture.pixels(source)))
+        case np.ndarray():
+            return pb.Image(tensor=to_tensor(_checked(source)))
+    raise InvalidRequest(
+        f"a picture is a path, bytes, a PIL image or a numpy array; got {type(source).__name__}"
+    )
+
+
+def _checked(array: NDArray[Any]) -> NDArray[Any]:
+    pixels = array.dtype == np.uint8 and array.ndim in (2, 3)
+    network_input = array.dtype == np.float32 and array.ndim == 3
+    if not pixels and not network_input:
+        raise InvalidRequest(
+            "an array is uint8 (h, w) or (h, w, channels) for pixels, or float32 (channels, h, w) "
+            f"for the network's own input; got {array.dtype} {array.shape}"
+        )
+    return array
+
+
+def prediction(response: pb.PredictResponse, card: Card) -> Prediction:
+    """The answer to one image."""
+    return Prediction(
+        model=response.model_name,
+        version=response.model_version,
+        image_size=(response.image_size.height, response.image_size.width),
+        grid_size=(response.grid_size.height, response.grid_size.width),
+        route=ROUTES[response.route],
+        pieces=response.pieces,
+        padded=(response.padded.height, response.padded.width),
+        timing=_timing(response.timing),
+        card=card,
+        outputs={KEYS[output.kind]: to_array(output.tensor) for output in response.outputs},
+    )
+
+
+def _timing(timing: pb.Timing) -> Timing:
+    return Timing(timing.decode_s, timing.queue_s, timing.compute_s, timing.reduce_s)
+
+
+def summaries(response: pb.ListModelsResponse) -> tuple[ModelSummary, ...]:
+    """The server's models."""
+    return tuple(
+        ModelSummary(m.name, tuple(m.versions), m.ready, m.reason, m.sizes, m.task)
+        for m in response.models
+    )
+
+
+def estimate(response: pb.EstimateCostResponse) -> Estimate:
+    """What a size would cost."""
+    return Estimate(
+        route=ROUTES[response.route],
+        pieces=response.pieces,
+        grid_size=(response.grid_size.height, response.grid_size.width),
+        macs=response.macs,
+        activation_bytes=response.activation_bytes,
+        budget_bytes=response.budget_bytes,
+        compute_s=response.compute_s if response.HasField("compute_s") else None,
+        reason=response.reason,
+    )

@@ -1,0 +1,54 @@
+"""From the cells of an output grid to the pixels of the image.
+
+Cell `i` is centred on pixel `stride * i + offset` (the card's output geometry), so pixel `x` is at
+`(x - offset) / stride` on the grid: a cell rarely covers the pixels that stretching the grid over
+the image would give it.
+
+    stride 4, offset 0     pixels  0 1 2 3 4 5 6 7 8
+                           cells   0       1       2
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anyres_client.answers import Size
+from anyres_proto.card import Output
+
+
+def nearest(cells: NDArray[Any], geometry: Output, size: Size) -> NDArray[Any]:
+    """Every pixel's nearest cell, (height, width)."""
+    rows, columns = (np.rint(at).astype(np.intp) for at in _positions(cells, geometry, size))
+    return cells[rows[:, None], columns[None, :]]
+
+
+def bilinear(cells: NDArray[np.float32], geometry: Output, size: Size) -> NDArray[np.float32]:
+    """Between four cells, by distance; beyond the outermost centres, the outermost cells."""
+    rows, columns = _positions(cells, geometry, size)
+    return _between(_between(cells, rows).T, columns).T
+
+
+def _positions(
+    cells: NDArray[Any], geometry: Output, size: Size
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Where the pixels' rows and columns lie on the grid."""
+
+    def along(axis: int, stride: Fraction, offset: Fraction) -> NDArray[np.float64]:
+        at = (np.arange(size[axis]) - float(offset)) / float(stride)
+        return np.clip(at, 0, cells.shape[axis] - 1)
+
+    return (
+        along(0, geometry.stride[0], geometry.offset[0]),
+        along(1, geometry.stride[1], geometry.offset[1]),
+    )
+
+
+def _between(cells: NDArray[np.float32], at: NDArray[np.float64]) -> NDArray[np.float32]:
+    below = np.floor(at).astype(np.intp)
+    above = np.minimum(below + 1, len(cells) - 1)
+    weight = (at - below).astype(np.float32)[:, None]
+    return cells[below] * (1 - weight) + cells[above] * weight

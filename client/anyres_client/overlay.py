@@ -1,0 +1,63 @@
+"""A prediction drawn on its picture: the class map in colours, or the heat of one class."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageEnhance
+
+from anyres_client import grid, legend, picture
+from anyres_client.palette import inferno
+
+if TYPE_CHECKING:
+    from anyres_client.prediction import Prediction
+
+CLASS_ALPHA = 0.6
+HEAT_ALPHA = 0.85
+BACKGROUND_SATURATION = 0.35  # of the photo under a heat map, so that colour means heat
+
+
+def shows_classes(task: str) -> bool:
+    """Whether an overlay of such a model is its class map, and not the heat of one class."""
+    return task == "segmentation"
+
+
+def of_classes(prediction: Prediction, photo: picture.Picture, alpha: float | None) -> Image.Image:
+    """The class map's colours over the photo."""
+    image = picture.upright_rgb(photo, prediction.image_size)
+    classes = grid.nearest(prediction.classes, prediction.card.output, prediction.image_size)
+    colours = Image.fromarray(prediction.palette[classes])
+    return Image.blend(image, colours, CLASS_ALPHA if alpha is None else alpha)
+
+
+def of_heat(
+    prediction: Prediction, photo: picture.Picture, class_index: int, alpha: float | None
+) -> Image.Image:
+    """The probability of one class over the photo, transparent where it is 0."""
+    image = picture.upright_rgb(photo, prediction.image_size)
+    cells = prediction.heat(class_index)
+    heat = grid.bilinear(cells / _peak(cells), prediction.card.output, prediction.image_size)
+    cover = np.sqrt(heat) * (255 * (HEAT_ALPHA if alpha is None else alpha))
+    background = ImageEnhance.Color(image).enhance(BACKGROUND_SATURATION)
+    mask = Image.fromarray(np.rint(cover).astype(np.uint8))
+    return Image.composite(Image.fromarray(inferno(heat)), background, mask)
+
+
+def with_legend(prediction: Prediction, drawn: Image.Image, class_index: int | None) -> Image.Image:
+    """The drawing with a strip below that says what is seen."""
+    if class_index is None:
+        strip = legend.of_classes(prediction, drawn.width)
+    else:
+        peak = _peak(prediction.heat(class_index))
+        strip = legend.of_heat(prediction.class_names[class_index], peak, drawn.width)
+    together = Image.new("RGB", (drawn.width, drawn.height + strip.height))
+    together.paste(drawn, (0, 0))
+    together.paste(strip, (0, drawn.height))
+    return together
+
+
+def _peak(cells: NDArray[np.float32]) -> float:
+    """The highest probability, and never 0: the heat is drawn relative to it."""
+    return max(float(cells.max()), float(np.finfo(np.float32).tiny))

@@ -1,0 +1,178 @@
+"""One prediction: what the network says about every cell of its output grid, and how it came about.
+
+The arrays are the server's own, on the grid (h, w); nothing is resized. The model's card comes
+along, so that a class has a name and a colour and a cell has a place in the image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anyres_client import heat
+from anyres_client.answers import Route, Size, Timing
+from anyres_client.errors import InvalidRequest, NotRequested
+from anyres_client.palette import class_colours
+from anyres_proto.card import Card
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from anyres_client.picture import Picture
+
+
+@dataclass(frozen=True)
+class TopK:
+    """The k most likely classes of every cell, best first, and their probabilities: (k, h, w)."""
+
+    classes: NDArray[np.uint16]
+    scores: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Share:
+    """The part of all cells, 0..1, whose most likely class this is."""
+
+    index: int
+    name: str
+    share: float
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """The answer to one image; sizes are (height, width)."""
+
+    model: str
+    version: str
+    image_size: Size
+    grid_size: Size
+    route: Route
+    pieces: int
+    padded: Size
+    timing: Timing
+    card: Card = field(repr=False)
+    outputs: Mapping[str, NDArray[Any]] = field(repr=False)
+
+    @property
+    def classes(self) -> NDArray[np.uint8 | np.uint16]:
+        """The class map: every cell's most likely class, (h, w)."""
+        return self._requested("classes", "classes")
+
+    @property
+    def confidence(self) -> NDArray[np.float32]:
+        """The probability of every cell's most likely class, (h, w), 0..1."""
+        return self._requested("confidence", "confidence")
+
+    @property
+    def top_k(self) -> TopK:
+        """The k most likely classes of every cell."""
+        return TopK(
+            self._requested("top_k_classes", "top_k"), self._requested("top_k_scores", "top_k")
+        )
+
+    @property
+    def probabilities(self) -> NDArray[np.float32]:
+        """The probability of every class, (classes, h, w), 0..1."""
+        return self._requested("probabilities", "probabilities")
+
+    @property
+    def logits(self) -> NDArray[np.float32]:
+        """The network's output as it is, (channels, h, w)."""
+        return self._requested("logits", "logits")
+
+    @cached_property
+    def class_names(self) -> tuple[str, ...]:
+        """One name a class; "class 7" where the card has none."""
+        named = tuple(entry.name for entry in self.card.classes)
+        return named + tuple(f"class {i}" for i in range(len(named), self.card.output.channels))
+
+    @cached_property
+    def palette(self) -> NDArray[np.uint8]:
+        """One colour a class, (classes, 3)."""
+        return class_colours(self.card.classes, self.card.output.channels)
+
+    def shares(self, count: int | None = None) -> tuple[Share, ...]:
+        """The classes that are in the class map, the most frequent first."""
+        cells = np.bincount(self.classes.ravel())
+        present = sorted(np.flatnonzero(cells), key=lambda i: -cells[i])[:count]
+        return tuple(
+            Share(int(i), self.class_names[i], float(cells[i] / cells.sum())) for i in present
+        )
+
+    def likeliest(self) -> int:
+        """The class with the highest mean logit (or probability) over all cells."""
+        return heat.likeliest(self._scores())
+
+    def heat(self, class_index: int) -> NDArray[np.float32]:
+        """The probability of one class in every cell, (h, w)."""
+        if not 0 <= class_index < self.card.output.channels:
+            raise InvalidRequest(
+                f"{self.model} has no class {class_index}; its classes are 0 to "
+                f"{self.card.output.channels - 1}"
+            )
+        return heat.probability(self._scores(), class_index)
+
+    def overlay(
+        self,
+        picture: Picture,
+        *,
+        alpha: float | None = None,
+        class_index: int | None = None,
+        legend: bool = True,
+    ) -> Image:
+        """The prediction drawn on the picture it was made from, at the picture's size.
+
+        A segmentation shows its class map in the classes' colours; other models, and any model
+        with `class_index`, show how probable one class (the likeliest) is. `legend` adds a strip
+        below that says what is seen.
+        """
+        from anyres_client import overlay
+
+        if class_index is None and not overlay.shows_classes(self.card.task):
+            class_index = self.likeliest()
+        if class_index is None:
+            drawn = overlay.of_classes(self, picture, alpha)
+        else:
+            drawn = overlay.of_heat(self, picture, class_index, alpha)
+        return overlay.with_legend(self, drawn, class_index) if legend else drawn
+
+    def legend(self, width: int = 480) -> Image:
+        """The colours of the class map: swatch, name and share of each class, frequent first."""
+        from anyres_client import legend
+
+        return legend.of_classes(self, width)
+
+    def save(self, path: str | PathLike[str], *, overlay_on: Picture | None = None) -> None:
+        """Write to a file, at once or not at all; its suffix says how.
+
+        .png    the class map with the classes' colours as its palette (grey with 16 bits where
+                there are more than 256 classes); or the overlay, with `overlay_on`
+        .npz    every array by its name;  .npy  the only one
+        .json   everything but the arrays, and the classes' shares
+        """
+        from anyres_client import saving
+
+        saving.save(self, path, overlay_on)
+
+    def _requested(self, key: str, output: str) -> NDArray[Any]:
+        if key not in self.outputs:
+            raise NotRequested(
+                f"this prediction holds no {output.replace('_', ' ')}: "
+                f"ask for it with predict(..., output={output!r})"
+            )
+        return self.outputs[key]
+
+    def _scores(self) -> Mapping[str, NDArray[Any]]:
+        """The outputs, where the network's own output may already be the probabilities."""
+        meaning = self.card.output.meaning
+        if meaning == "values":
+            raise InvalidRequest(f"{self.model} predicts values, not classes: use .logits")
+        if meaning == "probabilities" and "logits" in self.outputs:
+            return {**self.outputs, "probabilities": self.outputs["logits"]}
+        return self.outputs
