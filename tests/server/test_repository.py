@@ -1,0 +1,120 @@
+"""A folder becomes a repository: names, versions, cards, and files that are not what they claim."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import onnx
+import pytest
+
+from anyres_analyzer import analyze
+from anyres_proto.card import METADATA_KEY
+from anyres_server.engine import open_engine
+from anyres_server.errors import ModelBroken, ModelNotFound, StartFailed
+from anyres_server.repository import Repository, load_repository
+
+
+def load(folder: Path) -> Repository:
+    return load_repository(folder, partial(open_engine, threads=1), analyze)
+
+
+@pytest.fixture
+def versions(models: Path, save_model: Any) -> Path:
+    """Model `net` in versions 2 and 10, and `grey` as a file of its own."""
+    for version in ("2", "10", "draft"):
+        place = models / "net" / version
+        place.mkdir(parents=True)
+        save_model("stride4").rename(place / "model.onnx")
+    save_model("grey")
+    return models
+
+
+def test_without_a_version_the_newest_by_number_is_meant(versions: Path) -> None:
+    repository = load(versions)
+    assert list(repository.versions("net")) == ["2", "10"]
+    assert repository.get("net").version == "10"
+    assert repository.get("net", "2").version == "2"
+    assert repository.get("grey").version == "1"
+
+
+def test_the_newest_that_works_stands_in_for_a_newer_one_that_is_broken(versions: Path) -> None:
+    (versions / "net" / "10" / "model.onnx").write_bytes(b"")
+    repository = load(versions)
+    assert repository.get("net").version == "2"
+    with pytest.raises(ModelBroken, match="not an ONNX model"):
+        repository.get("net", "10")
+
+
+def test_an_unknown_name_or_version_is_answered_with_those_there_are(versions: Path) -> None:
+    repository = load(versions)
+    with pytest.raises(ModelNotFound, match="there are: grey, net"):
+        repository.get("nett")
+    with pytest.raises(ModelNotFound, match="no version '3'; there are 2, 10"):
+        repository.get("net", "3")
+
+
+def test_two_files_that_claim_one_version_are_both_left_alone(
+    models: Path, save_model: Any
+) -> None:
+    place = models / "grey" / "1"
+    place.mkdir(parents=True)
+    save_model("grey").rename(place / "model.onnx")
+    save_model("grey")
+    with pytest.raises(ModelBroken, match="two files claim"):
+        load(models).get("grey")
+
+
+def test_a_file_without_a_card_gets_one_from_its_graph(models: Path, save_model: Any) -> None:
+    save_model("stride4")
+    card = load(models).get("stride4").card
+    assert (card.task, card.input.colour) == ("unknown", "RGB")
+    assert list(card.output.stride) == [4, 4]
+    assert card.tiling.exact
+    assert card.parameters == 4 * 3 * 9 + 4 + 5 * 4 * 9 + 5
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("{", "card is wrong at the whole"),
+        ('{"name": "x", "task": "painting"}', "card is wrong at task"),
+    ],
+)
+def test_a_card_that_is_wrong_is_said_to_be_wrong_and_where(
+    models: Path, save_model: Any, text: str, problem: str
+) -> None:
+    path = save_model("grey")
+    model = onnx.load(path)
+    onnx.helper.set_model_props(model, {METADATA_KEY: text})
+    onnx.save(model, path)
+    with pytest.raises(ModelBroken, match=problem):
+        load(models).get("grey")
+
+
+def test_a_card_that_contradicts_its_graph_is_not_served(models: Path, save_model: Any) -> None:
+    save_model("grey", output={"name": "y", "channels": 7, "dense": True})
+    with pytest.raises(ModelBroken, match=r"served are \(n, 7\)"):
+        load(models).get("grey")
+
+
+def test_a_network_of_bytes_is_not_served(models: Path) -> None:
+    text = """<ir_version: 8, opset_import: ["" : 17]>
+    bytes (uint8[N,3,H,W] x) => (uint8[N,3,P,Q] y) { y = Identity (x) }"""
+    onnx.save(onnx.parser.parse_model(text), models / "bytes.onnx")
+    with pytest.raises(ModelBroken, match="float32"):
+        load(models).get("bytes")
+
+
+def test_a_reason_names_the_file_and_not_where_it_lies(models: Path) -> None:
+    (models / "cut.onnx").write_bytes(b"\x08")
+    with pytest.raises(ModelBroken) as caught:
+        load(models).get("cut")
+    assert "cut.onnx" in str(caught.value)
+    assert str(models) not in str(caught.value)
+
+
+def test_a_folder_that_is_not_there_is_a_reason_not_to_start(tmp_path: Path) -> None:
+    with pytest.raises(StartFailed, match="no folder"):
+        load(tmp_path / "nowhere")
