@@ -5,7 +5,7 @@
         prediction.overlay("photo.jpg").save("overlay.png")
 
 Both perform the flows of `flows`; each knows only how to make one call. A client may be used
-without `with`; then its connection ends with the process. Errors are those of `anyres_client.errors`.
+without `with`; then its connection ends with the process. Errors: see `anyres_client.errors`.
 """
 
 from __future__ import annotations

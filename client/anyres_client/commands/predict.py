@@ -1,0 +1,56 @@
+"""`anyres predict`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def predict(
+    photos: Annotated[
+        list[Path], typer.Argument(metavar="PHOTO...", help="Image files, each at its own size.")
+    ],
+    model: Annotated[
+        str | None, typer.Option(help="The model; needed where the server has several.")
+    ] = None,
+    server: Annotated[
+        str, typer.Option(envvar="ANYRES_SERVER", help="The server's address.")
+    ] = "localhost:8001",
+    output: Annotated[
+        list[str] | None,
+        typer.Option(help="classes, confidence, top_k, probabilities, logits; may be repeated."),
+    ] = None,
+    top_k: Annotated[int, typer.Option(min=1, help="How many classes a cell for top_k.")] = 5,
+    save: Annotated[
+        Path | None,
+        typer.Option(help="A file (.png, .npz, .npy, .json), or a folder for several photos."),
+    ] = None,
+    overlay: Annotated[
+        bool, typer.Option("--overlay", help="Save the prediction drawn on the photo.")
+    ] = False,
+    timeout: Annotated[float, typer.Option(min=0.001, help="Seconds for each photo.")] = 60.0,
+    as_json: Annotated[bool, typer.Option("--json", help="One line of JSON a photo.")] = False,
+) -> None:
+    """Predict photos at their own sizes.
+
+    Prints what the model sees: the shares of the cells that each class has.
+
+    Example: anyres predict photo.jpg --model climate_unet --overlay --save overlay.png
+    """
+    from anyres_client.client import Client
+    from anyres_client.show import predictions_as_json, predictions_as_table, saved
+
+    if overlay and save is None:
+        raise typer.BadParameter("--overlay needs --save FILE or FOLDER to write to")
+    outputs = list(dict.fromkeys(output or (["classes", "confidence"] if overlay else ["classes"])))
+    several = len(photos) > 1
+    done = []
+    with Client(server, timeout=timeout) as client:
+        for photo in photos:
+            prediction = client.predict(photo, model=model, output=outputs, top_k=top_k)
+            if save is not None:
+                saved(prediction, photo, save, overlay=overlay, several=several)
+            done.append((photo, prediction))
+    (predictions_as_json if as_json else predictions_as_table)(done)

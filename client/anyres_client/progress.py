@@ -1,0 +1,66 @@
+"""A batch as one watches it: a bar on stderr, failures as they come, a summary at the end."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from anyres_client.batch import Job, Outcome, Summary, run
+from anyres_client.client import AsyncClient
+
+
+class Rate(ProgressColumn):
+    """Images and megapixels a second, since the job began."""
+
+    def render(self, task: Task) -> Text:
+        """The rate, or nothing before the first image."""
+        elapsed = task.elapsed or 0.0
+        if not task.completed or not elapsed:
+            return Text("")
+        pixels = task.fields["megapixels"] / elapsed
+        return Text(f"{task.completed / elapsed:.1f} images/s  {pixels:.1f} MP/s")
+
+
+async def run_with_progress(job: Job, server: str, timeout_s: float) -> Summary:
+    """Run a job and show it.
+
+    Raises:
+        ClientError: the folders or the model are wrong, or the server cannot be reached.
+    """
+    console = Console(stderr=True)
+    columns = (TextColumn(job.model), BarColumn(), MofNCompleteColumn(), Rate())
+    megapixels = 0.0
+    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
+        bar = progress.add_task("", total=None, megapixels=0.0)
+
+        def begin(left: int, done: int) -> None:
+            progress.update(bar, total=left)
+            if done:
+                console.print(f"{done} done before, {left} left", highlight=False)
+
+        def report(outcome: Outcome) -> None:
+            nonlocal megapixels
+            megapixels += outcome.megapixels
+            progress.update(bar, advance=1, megapixels=megapixels)
+            if outcome.failure:
+                told = f"{outcome.file}: skipped: {outcome.failure}"
+                console.print(told, markup=False, highlight=False, soft_wrap=True)
+
+        async with AsyncClient(server, timeout=timeout_s) as client:
+            summary = await run(job, client, begin, report)
+    console.print(
+        f"{summary.done} predicted, {summary.skipped} done before, {summary.failed} failed; "
+        f"results in {job.out}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    return summary

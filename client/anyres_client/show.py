@@ -1,0 +1,145 @@
+"""What the command line prints: tables for people, JSON for machines."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from anyres_client import saving
+from anyres_client.answers import ModelSummary, size_text
+from anyres_client.errors import InvalidRequest
+from anyres_client.prediction import Prediction
+from anyres_proto.card import AxisContract, Card
+
+Done = Sequence[tuple[Path, Prediction]]
+
+
+def predictions_as_table(done: Done) -> None:
+    """One row a photo: size, grid, route, time, and the shares of its classes."""
+    table = Table(box=None, pad_edge=False)
+    for heading in ("photo", "size", "grid", "route", "ms"):
+        table.add_column(heading, no_wrap=heading != "photo", overflow="fold")
+    table.add_column("classes, by share of the cells")
+    for photo, prediction in done:
+        table.add_row(
+            str(photo),
+            size_text(prediction.image_size),
+            size_text(prediction.grid_size),
+            _route(prediction),
+            f"{prediction.timing.total_s * 1000:.0f}",
+            _shares(prediction),
+        )
+    Console().print(table)
+
+
+def _route(prediction: Prediction) -> str:
+    tiles = f", {prediction.pieces} tiles" if prediction.route == "tiled" else ""
+    return prediction.route + tiles
+
+
+def _shares(prediction: Prediction) -> str:
+    if "classes" not in prediction.outputs:
+        return "not asked for"
+    return ", ".join(f"{share.name} {share.share:.0%}" for share in prediction.shares(3))
+
+
+def predictions_as_json(done: Done) -> None:
+    """One line a photo."""
+    for photo, prediction in done:
+        line = {"photo": str(photo), **saving.summary(prediction, shares=10)}
+        sys.stdout.write(json.dumps(line) + "\n")
+
+
+def saved(
+    prediction: Prediction, photo: Path, target: Path, *, overlay: bool, several: bool
+) -> None:
+    """Write to `target`, or below it where it is a folder or there are several photos."""
+    if several or target.is_dir() or not target.suffix:
+        target.mkdir(parents=True, exist_ok=True)
+        target = target / f"{photo.stem}.{'overlay.' if overlay else ''}png"
+    try:
+        prediction.save(target, overlay_on=photo if overlay else None)
+    except OSError as error:
+        raise InvalidRequest(f"cannot write {target}: {error.strerror or error}") from error
+
+
+def models_as_table(models: Sequence[ModelSummary]) -> None:
+    """One row a model; one that failed to load says why."""
+    table = Table(box=None, pad_edge=False)
+    for heading in ("model", "versions", "task", "state", "sizes"):
+        table.add_column(heading, overflow="fold")
+    for model in models:
+        state = "ready" if model.ready else "not ready"
+        what = model.sizes if model.ready else model.reason
+        table.add_row(model.name, ", ".join(model.versions), model.task, state, what)
+    Console().print(table)
+
+
+def models_as_json(models: Sequence[ModelSummary]) -> None:
+    """A list."""
+    sys.stdout.write(json.dumps([dataclasses.asdict(model) for model in models]) + "\n")
+
+
+def card_as_json(card: Card) -> None:
+    """The card itself."""
+    sys.stdout.write(card.model_dump_json(indent=2) + "\n")
+
+
+def card_as_text(card: Card) -> None:
+    """The card in words."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    rows = {
+        "model": card.name,
+        "": card.description,
+        "task": f"{card.task}, {len(card.classes) or card.output.channels} classes",
+        "height": _axis(card.sizes.height),
+        "width": _axis(card.sizes.width),
+        "answers": _answers(card),
+        "padding": _padding(card),
+        "tiles": _tiles(card),
+        "parameters": f"{card.parameters:,}",
+        "proven": _proven(card),
+    }
+    for what, said in rows.items():
+        if said:
+            table.add_row(what, said)
+    Console().print(table)
+
+
+def _axis(axis: AxisContract) -> str:
+    by = f", by node {axis.node}: {axis.reason}" if axis.node else ""
+    return f"{axis.verdict}: {axis.expected()}{by}"
+
+
+def _answers(card: Card) -> str:
+    if not card.output.dense:
+        return "one for the whole image"
+    height, width = card.output.stride
+    return f"one every {height} x {width} pixels"
+
+
+def _padding(card: Card) -> str:
+    padding = card.padding
+    return "" if padding is None else f"to a multiple of {padding.step} ({padding.mode}), cropped"
+
+
+def _tiles(card: Card) -> str:
+    height = card.tiling.height
+    if height is None:
+        return f"not exact, because of {'; '.join(card.tiling.breakers) or 'its fixed size'}"
+    return f"exact: from multiples of {height.alignment}, halo {height.halo_before} pixels"
+
+
+def _proven(card: Card) -> str:
+    if not card.proofs:
+        return ""
+    worst = max(proof.max_rel_error for proof in card.proofs)
+    return f"at {len(card.proofs)} sizes, worst error {worst:.1e} of the largest value"
