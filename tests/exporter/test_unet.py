@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -40,20 +42,26 @@ def test_the_paper_s_size_has_the_paper_s_parameters(in_channels: int, classes: 
     assert sum(p.numel() for p in unet.parameters()) == published + scales
 
 
-@pytest.mark.parametrize(("width", "depth"), [(1, 1), (2, 3), (8, 4), (5, 2)])
-def test_parameters_follow_from_width_and_depth(width: int, depth: int) -> None:
-    expected = 6 * width + 6  # the head
-    before = 3
-    for level in range(depth + 1):
-        now = width * 2**level
-        expected += 9 * (before * now + now * now) + 2 * 2 * now  # down
-        if level:
-            expected += 4 * now * before + before  # the transposed convolution to `before`
-            expected += 9 * (2 * before * before + before * before) + 2 * 2 * before  # up
-        before = now
+@pytest.mark.parametrize(
+    ("widths", "widest"),
+    [([1, 2], None), ([2, 4, 8, 16], None), ([5, 10, 12], 12), ([8, 12, 12, 12], 12), ([3, 3], 3)],
+)
+def test_parameters_follow_from_the_widths_of_the_levels(
+    widths: list[int], widest: int | None
+) -> None:
+    expected = _convolutions(3, widths[0]) + 6 * (widths[0] + 1)  # the first level, the head
+    for above, below in pairwise(widths):
+        expected += _convolutions(above, below)
+        expected += 4 * below * above + above  # the transposed convolution on the way up
+        expected += _convolutions(2 * above, above)
     with torch.device("meta"):
-        unet = UNet(in_channels=3, classes=6, width=width, depth=depth)
+        unet = UNet(3, 6, width=widths[0], depth=len(widths) - 1, widest=widest)
     assert sum(p.numel() for p in unet.parameters()) == expected
+
+
+def _convolutions(before: int, channels: int) -> int:
+    """Two 3x3 convolutions without bias, a scale and a shift for each one's channels."""
+    return 9 * (before + channels) * channels + 2 * 2 * channels
 
 
 def test_a_pixel_sees_its_receptive_field_and_nothing_else() -> None:
@@ -64,8 +72,7 @@ def test_a_pixel_sees_its_receptive_field_and_nothing_else() -> None:
     # 5..11 before its convolutions, 10..23 before the pooling, 8..25 before the first two.
     brighter_row = torch.ones(32, 1, 32, 32) + torch.eye(32).reshape(32, 1, 32, 1)
     answers = unet(torch.cat([torch.ones(1, 1, 32, 32), brighter_row]))[:, 0, 16, 16]
-    seen = (answers[1:] != answers[0]).nonzero().flatten().tolist()
-    assert seen == list(range(8, 26))
+    assert (answers[1:] != answers[0]).nonzero().flatten().tolist() == list(range(8, 26))
 
 
 def test_the_output_depends_on_every_parameter() -> None:
