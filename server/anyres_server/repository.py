@@ -124,8 +124,7 @@ def _entry(name: str, version: str, path: Path, open_engine: OpenEngine, analyze
 def _load(name: str, version: str, path: Path, open_engine: OpenEngine, analyze: Analyze) -> Model:
     analysis = analyze(path)
     engine = open_engine(path)
-    text = engine.metadata.get(METADATA_KEY)
-    card = _card(text) if text is not None else card_of(name, analysis)
+    card = _card(name, engine, analysis)
     model = Model(name, version, card, analysis.cost, engine)
     smallest = card.sizes.height.minimum, card.sizes.width.minimum
     shape = model.cost(smallest).output_shape
@@ -137,9 +136,10 @@ def _load(name: str, version: str, path: Path, open_engine: OpenEngine, analyze:
     return model
 
 
-def _card(text: str) -> Card:
+def _card(name: str, engine: LoadedNetwork, analysis: Analysis) -> Card:
+    text = engine.metadata.get(METADATA_KEY)
     try:
-        return Card.model_validate_json(text)
+        return card_of(name, analysis) if text is None else Card.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the whole"

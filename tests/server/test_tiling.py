@@ -1,0 +1,134 @@
+"""Which route a size takes, on a model whose cost is ten bytes a pixel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+import pytest
+
+from anyres_analyzer import Cost
+from anyres_proto.card import AxisContract, AxisTiling, Card, ImageInput, Output, SizeContract
+from anyres_proto.card import Tiling as TilingRule
+from anyres_server.model import Floats, Model, RouteKind
+from anyres_server.tiling import Limits, Route, Router
+
+HALO = 20
+ALIGNMENT = 8
+MANY = 10**9
+
+
+class NoNetwork:
+    batches = True
+
+    def __call__(self, images: Floats) -> Floats:
+        raise NotImplementedError
+
+
+def model(*, tiles: bool = True, step: int = 1) -> Model:
+    axis = AxisContract(verdict="free", minimum=step, step=step, reason="")
+    rule = AxisTiling(alignment=ALIGNMENT, halo_before=HALO, halo_after=HALO)
+    exact = TilingRule(height=rule, width=rule)
+    return Model(
+        "net",
+        "1",
+        Card(
+            name="net",
+            task="segmentation",
+            input=ImageInput(),
+            output=Output(channels=2, dense=True, stride=(Fraction(1), Fraction(1))),
+            sizes=SizeContract(height=axis, width=axis),
+            tiling=exact if tiles else TilingRule(breakers=("node 'gap' (GlobalAveragePool)",)),
+        ),
+        lambda h, w, batch: Cost(h * w, 10 * h * w * batch, "", (batch, 2, h, w)),
+        NoNetwork(),
+    )
+
+
+def route(size: tuple[int, int], model: Model, *, memory: int, whole: int, tile: int) -> Route:
+    return Router(Limits(memory, whole, tile)).route(model, size)
+
+
+def widths(route: Route) -> set[int]:
+    """The widths of cores, the last ones left out: they take what remains."""
+    inside = (t for t in route.tiles if t.columns.core_stop != max_stop(route))
+    return {t.columns.core_stop - t.columns.core_start for t in inside}
+
+
+def max_stop(route: Route) -> int:
+    return max(tile.columns.core_stop for tile in route.tiles)
+
+
+def test_what_fits_the_whole_image_budget_goes_in_one_piece() -> None:
+    just = route((100, 100), model(), memory=MANY, whole=100_000, tile=10)
+    assert (just.kind, len(just.tiles), just.activation_bytes) == (RouteKind.WHOLE, 1, 100_000)
+    above = route((100, 101), model(), memory=MANY, whole=100_000, tile=10)
+    assert above.kind is RouteKind.TILED
+
+
+@pytest.mark.parametrize("size", [(1000, 3000), (999, 2001), (40, 9000), (2000, 300)])
+def test_every_tile_fits_its_budget_and_the_budget_is_used(size: tuple[int, int]) -> None:
+    budget = 2_000_000
+    found = route(size, model(), memory=MANY, whole=budget, tile=budget)
+    costs = [10 * tile.size[0] * tile.size[1] for tile in found.tiles]
+    assert found.kind is RouteKind.TILED
+    assert found.activation_bytes == max(costs) <= budget
+    assert max(costs) > budget / 3
+    assert found.macs == sum(costs) // 10
+
+
+def test_cores_are_four_halos_wide_where_the_whole_image_budget_allows_it() -> None:
+    found = route((5000, 5000), model(), memory=MANY, whole=2_000_000, tile=100_000)
+    assert min(widths(found)) >= 4 * 2 * HALO - ALIGNMENT
+
+
+def test_cores_share_an_axis_evenly_so_that_no_sliver_is_left() -> None:
+    found = route((3000, 3000), model(), memory=MANY, whole=8_000_000, tile=8_000_000)
+    last = [t for t in found.tiles if t.columns.core_stop == 3000]
+    assert min(t.columns.core_stop - t.columns.core_start for t in last) > min(widths(found)) / 2
+
+
+def test_what_cannot_be_tiled_goes_whole_as_long_as_it_fits_the_memory() -> None:
+    found = route((100, 100), model(tiles=False), memory=100_000, whole=10, tile=10)
+    assert (found.kind, found.budget_bytes) == (RouteKind.WHOLE, 100_000)
+
+
+Make = Callable[[], Model]
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (lambda: model(tiles=False), "node 'gap' (GlobalAveragePool)"),
+        (model, "even one tile would need more"),
+    ],
+)
+def test_what_fits_in_no_way_is_refused_with_the_largest_square_that_would(
+    make: Make, why: str
+) -> None:
+    found = route((100, 101), make(), memory=9_000, whole=9_000, tile=9_000)
+    assert found.kind is RouteKind.REFUSED
+    assert "the largest square that fits is 30x30" in found.reason
+    assert why in found.reason
+
+
+def test_the_largest_square_is_one_that_the_network_takes() -> None:
+    found = route((96, 96), model(tiles=False, step=16), memory=9_000, whole=1, tile=1)
+    assert "16x16" in found.reason
+
+
+def test_a_route_is_found_once() -> None:
+    asked: list[Any] = []
+
+    def cost(height: int, width: int, batch: int) -> Cost:
+        asked.append((height, width))
+        return Cost(1, 1, "", (batch, 2, height, width))
+
+    plain = model()
+    counted = Model(plain.name, plain.version, plain.card, cost, plain.network)
+    router = Router(Limits(10, 10, 10))
+    first = router.route(counted, (5, 5))
+    before = len(asked)
+    assert router.route(counted, (5, 5)) is first
+    assert len(asked) == before
