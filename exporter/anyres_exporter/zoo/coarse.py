@@ -1,4 +1,4 @@
-"""A dense network on a coarser grid, for pictures whose classes are large and whose pixels are many.
+"""A dense network on a coarser grid, for pictures of many pixels and few, large regions.
 
     (h, w) ── mean of f x f pixels ──> (h/f, w/f) ── network ──> (h/f, w/f) ── bilinear ──> (h, w)
 
@@ -15,7 +15,7 @@ from anyres_exporter.zoo.unet import UNet
 
 
 class Coarse(nn.Module):
-    """(n, c, h, w) to (n, classes, h, w); h and w are multiples of `factor` and the network's step."""
+    """(n, c, h, w) to (n, classes, h, w), in steps of `factor` times the network's step."""
 
     def __init__(self, network: nn.Module, factor: int) -> None:
         super().__init__()
