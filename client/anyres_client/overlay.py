@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 CLASS_ALPHA = 0.6
 HEAT_ALPHA = 0.85
-BACKGROUND_SATURATION = 0.35  # of the photo under a heat map, so that colour means heat
+SATURATION = 0.35  # what the photo keeps of its own, so that a colour is a statement
+RAMP = tuple(range(256)) * 3  # every value of every channel
+SHADOW = 72  # what its black becomes under a class map, so that a class's colour stays that class's
 
 
 def shows_classes(task: str) -> bool:
@@ -29,7 +31,8 @@ def of_classes(prediction: Prediction, photo: picture.Picture, alpha: float | No
     image = picture.upright_rgb(photo, prediction.image_size)
     classes = grid.nearest(prediction.classes, prediction.card.output, prediction.image_size)
     colours = Image.fromarray(prediction.palette[classes])
-    return Image.blend(image, colours, CLASS_ALPHA if alpha is None else alpha)
+    background = _muted(image).point([SHADOW + value * (255 - SHADOW) // 255 for value in RAMP])
+    return Image.blend(background, colours, CLASS_ALPHA if alpha is None else alpha)
 
 
 def of_heat(
@@ -40,9 +43,8 @@ def of_heat(
     cells = prediction.heat(class_index)
     heat = grid.bilinear(cells / _peak(cells), prediction.card.output, prediction.image_size)
     cover = np.sqrt(heat) * (255 * (HEAT_ALPHA if alpha is None else alpha))
-    background = ImageEnhance.Color(image).enhance(BACKGROUND_SATURATION)
     mask = Image.fromarray(np.rint(cover).astype(np.uint8))
-    return Image.composite(Image.fromarray(inferno(heat)), background, mask)
+    return Image.composite(Image.fromarray(inferno(heat)), _muted(image), mask)
 
 
 def with_legend(prediction: Prediction, drawn: Image.Image, class_index: int | None) -> Image.Image:
@@ -56,6 +58,10 @@ def with_legend(prediction: Prediction, drawn: Image.Image, class_index: int | N
     together.paste(drawn, (0, 0))
     together.paste(strip, (0, drawn.height))
     return together
+
+
+def _muted(image: Image.Image) -> Image.Image:
+    return ImageEnhance.Color(image).enhance(SATURATION)
 
 
 def _peak(cells: NDArray[np.float32]) -> float:
