@@ -11,23 +11,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from math import lcm
 from pathlib import Path
 
 import onnx
 
-from anyres_analyzer import contract as contracts
 from anyres_analyzer import tiling
 from anyres_analyzer.contract import AxisContract, SizeContract
 from anyres_analyzer.cost import CostModel
-from anyres_analyzer.field import Field, propagate
+from anyres_analyzer.field import Field, Samples, propagate
 from anyres_analyzer.field_rules import RULES
 from anyres_analyzer.graph import Graph, load
 from anyres_analyzer.head import explained
-from anyres_analyzer.reach import IDENTITY
 from anyres_analyzer.shapes import ShapeWalk
 from anyres_analyzer.tensor import Tensors
 from anyres_analyzer.tiling import Tiling
+from anyres_analyzer.trial import Trial
 from anyres_analyzer.weights import Weight, weights
+
+ROOM = 192  # pixels above the minimum that the samples have at least
 
 
 @dataclass(frozen=True)
@@ -96,18 +98,20 @@ def analyze(source: Path | str | onnx.ModelProto) -> Analysis:
     """
     graph = load(source)
     walk = ShapeWalk(graph)
-    reference = contracts.reference_size(graph, walk)
-    sizes = contracts.derive(graph, walk, reference)
-    pair = _two_sizes(walk, sizes)
-    fields = tuple(propagate(graph, axis, pair, RULES) for axis in (0, 1))
+    trial = Trial(graph, walk)
+    reference = trial.reference()
+    periods = _periods(graph, walk, reference)
+    sizes = trial.contract(reference, periods)
+    samples = _samples(walk, sizes, periods)
+    fields = tuple(propagate(graph, axis, samples, RULES) for axis in (0, 1))
     name = graph.outputs[0].name
-    height, width = (by_tensor.get(name) or _NO_PIXELS for by_tensor in fields)
+    height, width = (by_tensor.get(name, _NO_PIXELS) for by_tensor in fields)
     sizes = SizeContract(
         explained(sizes.height, graph, fields[0]), explained(sizes.width, graph, fields[1])
     )
     return Analysis(
-        input=_input(graph, pair[0]),
-        output=_output(graph, pair[0], height, width),
+        input=_input(graph, samples.near),
+        output=_output(graph, samples.near, height, width),
         sizes=sizes,
         receptive_field=_receptive_field(height, width),
         tiling=Tiling(
@@ -115,29 +119,44 @@ def analyze(source: Path | str | onnx.ModelProto) -> Analysis:
             tiling.axis_tiling(width, fields[1].values(), sizes.width),
             tiling.breakers((height, width), (sizes.height, sizes.width)),
         ),
-        weights=weights(graph, fields[0]),
+        weights=weights(graph, fields[0], samples.near),
         cost=CostModel(graph, walk),
     )
 
 
-_NO_PIXELS = Field(dim=None, reach=IDENTITY)
+_NO_PIXELS = Field(dim=None)
 
 
-def _two_sizes(walk: ShapeWalk, sizes: SizeContract) -> tuple[Tensors, Tensors]:
-    """Walks at two admissible sizes of different residue, to see what depends on the size."""
-    return walk.at(_size(sizes.height, 0), _size(sizes.width, 0)), walk.at(
-        _size(sizes.height, 1), _size(sizes.width, 1)
+def _periods(graph: Graph, walk: ShapeWalk, reference: tuple[int, int]) -> tuple[int, int]:
+    """After how many pixels each axis's sampling lattices coincide, by the strides of its maps."""
+    tensors = walk.at(*reference)
+    samples = Samples(tensors, tensors, tensors)
+    height, width = (
+        tiling.strides(propagate(graph, axis, samples, RULES).values()) for axis in (0, 1)
     )
+    return height, width
 
 
-def _size(axis: AxisContract, more: int) -> int:
-    """Well above the minimum, where no window is clipped away; then an odd way further.
+def _samples(walk: ShapeWalk, sizes: SizeContract, periods: tuple[int, int]) -> Samples:
+    axes = [_three(axis, period) for axis, period in zip(_both(sizes), periods, strict=True)]
+    near, far, odd = (walk.at(height, width) for height, width in zip(*axes, strict=True))
+    return Samples(near, far, odd)
 
-    Odd, so that the residues differ; far, so that no two strided maps are of one size by rounding.
+
+def _both(sizes: SizeContract) -> tuple[AxisContract, AxisContract]:
+    return sizes.height, sizes.width
+
+
+def _three(axis: AxisContract, period: int) -> tuple[int, int, int]:
+    """Two sizes of the residue that tiles have, and one of another, all well above the minimum.
+
+    Far, so that no window is clipped away and no two strided maps are of one size by rounding.
     """
     if axis.maximum is not None:
-        return axis.minimum
-    return axis.minimum + axis.step * (-(-192 // axis.step) + 131 * more)
+        return axis.minimum, axis.minimum, axis.maximum
+    alignment = lcm(axis.step, period)
+    near = axis.minimum % axis.step + alignment * -(-(axis.minimum + ROOM) // alignment)
+    return near, near + 5 * alignment, near + alignment + 131 * axis.step
 
 
 def _input(graph: Graph, tensors: Tensors) -> Input:

@@ -5,30 +5,33 @@ declaration. Along one axis, with the other at a size that works, the admissible
 
     minimum + k * step   (k = 0, 1, ...)    up to a maximum where there is one
 
-The step is the distance to the next size that works. Whether a size works depends only on its
-residue (merges of strided branches) and on how large it is (windows, crops, fixed contractions), so
-the minimum is found by bisection along one residue, and the maximum by trying far sizes.
+Above some size, whether n works depends on n mod A alone, where A is the period of the graph's
+sampling lattices (merges of strided branches); below it, on windows and crops too, which a larger
+image only helps. So A sizes far up tell the step, bisection along it finds the minimum, and where
+nothing far up works, the sizes around the one that does are tried one by one.
+
+Example: a U-Net of two levels takes n = 0 (mod 4); A = 4, and its Concat refuses the other three.
+Where more residues work than one progression holds, the contract is the part that is one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
-from anyres_analyzer.errors import Inadmissible, UnsupportedGraph
-from anyres_analyzer.graph import Graph
-from anyres_analyzer.shapes import ShapeWalk
+from anyres_analyzer.errors import Inadmissible
 
-LARGEST_STEP = 256
-FAR_STEPS = (37, 1024)  # how many steps above a size that works still has to work
-_LIKELY = (224, 256, 512, 299, 384, 227, 320, 640, 572, 1024, 32, 28, 64, 96, 128)
+LARGEST_PERIOD = 256
+FAR = (37, 64)  # periods above a size that works, where one without a maximum still works
+FURTHEST = 4096  # pixels above it, likewise: beyond any table of positions
 
 
 @dataclass(frozen=True)
 class AxisContract:
     """The admissible sizes of one axis: minimum + k * step, up to maximum where it is not None."""
 
-    verdict: str  # free, stepped or fixed
+    verdict: str  # free, stepped, fixed or unknown
     minimum: int
     step: int
     maximum: int | None
@@ -47,60 +50,27 @@ class SizeContract:
 Refusal = Inadmissible | None
 Attempt = Callable[[int], Refusal]
 
+_NOBODY = "every operator on the way takes any size"
 
-def reference_size(graph: Graph, walk: ShapeWalk) -> tuple[int, int]:
-    """A size that goes through: the declared one, or the first likely one that works.
 
-    Raises:
-        UnsupportedGraph: none was found; says what stopped the first.
+def axis_contract(
+    declared: int | str | None, works: int, period: int, attempt: Attempt
+) -> AxisContract:
+    """The contract of one axis.
+
+    Args:
+        declared: the input's own dimension: a number where it is pinned.
+        works: a size that goes through.
+        period: A, as far as the graph's strides tell.
+        attempt: says what refuses a size, None where it goes through.
     """
-    declared = graph.image.dims[2:]
-    first: Inadmissible | None = None
-    for side in (*_LIKELY, *range(1, 1025)):
-        height, width = (dim if isinstance(dim, int) else side for dim in declared)
-        refusal = _attempt(walk, height, width)
-        if refusal is None:
-            return height, width
-        first = first or refusal
-    raise UnsupportedGraph(f"no square size up to 1024 goes through the graph: {first}")
-
-
-def derive(graph: Graph, walk: ShapeWalk, reference: tuple[int, int]) -> SizeContract:
-    """The contract around a reference size that works."""
-    height, width = reference
-    return SizeContract(
-        _axis(graph.image.dims[2], height, lambda size: _attempt(walk, size, width)),
-        _axis(graph.image.dims[3], width, lambda size: _attempt(walk, height, size)),
-    )
-
-
-def _attempt(walk: ShapeWalk, height: int, width: int) -> Refusal:
-    try:
-        walk.at(height, width)
-    except Inadmissible as refusal:
-        return refusal
-    return None
-
-
-def _axis(declared: int | str | None, works: int, attempt: Attempt) -> AxisContract:
+    attempt = cache(attempt)
     if isinstance(declared, int):
         return _declared(declared, attempt)
-    step = _step(works, attempt)
-    if step is None:
-        refusal = attempt(works + 1)
-        assert refusal is not None, "a size one up that works would be a step"
-        return AxisContract("fixed", works, 1, works, refusal.node, refusal.reason)
-    minimum, below = _minimum(works, step, attempt)
-    maximum, above = _maximum(works, step, attempt)
-    if above is not None:
-        return AxisContract("fixed", minimum, step, maximum, above.node, above.reason)
-    between = attempt(works + 1) if step > 1 else below
-    verdict = "stepped" if step > 1 else "free"
-    node, reason = (between.node, between.reason) if between else (None, _NOBODY)
-    return AxisContract(verdict, minimum, step, None, node, reason)
-
-
-_NOBODY = "every operator on the way takes any size"
+    for repeated in range(period, max(LARGEST_PERIOD, period) + 1, period):
+        if _works_far_above(works, repeated, attempt):
+            return _open(works, repeated, attempt)
+    return _bounded(works, period, attempt)
 
 
 def _declared(size: int, attempt: Attempt) -> AxisContract:
@@ -110,30 +80,77 @@ def _declared(size: int, attempt: Attempt) -> AxisContract:
     return AxisContract("fixed", size, 1, size, node, reason)
 
 
-def _step(works: int, attempt: Attempt) -> int | None:
-    return next((k for k in range(1, LARGEST_STEP + 1) if attempt(works + k) is None), None)
+def _works_far_above(works: int, period: int, attempt: Attempt) -> bool:
+    furthest = -(-FURTHEST // period)
+    return all(attempt(works + period * k) is None for k in (1, *FAR, furthest))
 
 
-def _minimum(works: int, step: int, attempt: Attempt) -> tuple[int, Refusal]:
-    """The smallest size of this residue that works, and what refuses the one below it."""
-    low, high = -1, (works - 1) // step  # in steps above works' residue; low fails, high works
-    residue = works - high * step
+def _open(works: int, period: int, attempt: Attempt) -> AxisContract:
+    """No maximum: the step from every residue far up, then the minimum along it."""
+    far = works + period * FAR[0]
+    passes = [attempt(far + residue) is None for residue in range(period)]
+    step, residue = _progression(passes)
+    minimum, below = _minimum((far + residue) % step or step, far + residue, step, period, attempt)
+    if step > 1:
+        refused = (attempt(far + residue + k) for k in range(1, step))
+        refusal = next(filter(None, refused), None)
+    else:
+        refusal = below
+    node, reason = (refusal.node, refusal.reason) if refusal else (None, _NOBODY)
+    return AxisContract("stepped" if step > 1 else "free", minimum, step, None, node, reason)
+
+
+def _progression(passes: list[bool]) -> tuple[int, int]:
+    """The smallest step, and a residue, such that every size residue + k * step works.
+
+    `passes[0]` belongs to a size that works, so the period itself is always a step.
+    """
+    period = len(passes)
+    return next(
+        (step, residue)
+        for step in range(1, period + 1)
+        if period % step == 0
+        for residue in range(step)
+        if all(passes[residue::step])
+    )
+
+
+def _minimum(
+    smallest: int, works: int, step: int, period: int, attempt: Attempt
+) -> tuple[int, Refusal]:
+    """The smallest size from which on all of the progression works, and what refuses the one below.
+
+    Bisection, then a look at the next period: its residues may have minima of their own.
+    """
+    low, high = -1, (works - smallest) // step  # in steps; low fails, high works
     below: Refusal = None
     while high - low > 1:
         middle = (low + high) // 2
-        refusal = attempt(residue + middle * step)
+        refusal = attempt(smallest + middle * step)
         if refusal is None:
             high = middle
         else:
             low, below = middle, refusal
-    return residue + high * step, below
+    for later in range(high + period // step, high, -1):
+        refusal = attempt(smallest + later * step)
+        if refusal is not None:
+            return smallest + (later + 1) * step, refusal
+    return smallest + high * step, below
 
 
-def _maximum(works: int, step: int, attempt: Attempt) -> tuple[int | None, Refusal]:
-    """The largest size that works, and what refuses the next; (None, None) where there is none."""
-    if all(attempt(works + far * step) is None for far in FAR_STEPS):
-        return None, None
-    size = works
-    while (refusal := attempt(size + step)) is None:
-        size += step
-    return size, refusal
+def _bounded(works: int, period: int, attempt: Attempt) -> AxisContract:
+    """A maximum: the run of sizes around the one that works."""
+
+    def passes(size: int) -> bool:
+        return size >= 1 and attempt(size) is None
+
+    distances = range(1, period + 1)
+    step = next((d for d in distances if passes(works - d) or passes(works + d)), 1)
+    minimum = maximum = works
+    while passes(minimum - step):
+        minimum -= step
+    while maximum < works + FURTHEST and passes(maximum + step):
+        maximum += step
+    refusal = attempt(maximum + step) or (attempt(minimum - step) if minimum > step else None)
+    node, reason = (refusal.node, refusal.reason) if refusal else (None, _NOBODY)
+    return AxisContract("fixed", minimum, step, maximum, node, reason)

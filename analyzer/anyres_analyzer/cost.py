@@ -103,6 +103,8 @@ def _peak(graph: Graph, tensors: Tensors) -> tuple[int, str]:
     alive = {graph.image.name: tensors[graph.image.name].bytes}
     peak, where = sum(alive.values()), f"input '{graph.image.name}'"
     for index, node in enumerate(graph.nodes):
+        if all(name in graph.origins for name in node.made):
+            continue  # made of weights alone, once
         inherited = _inherited(graph, index, node, tensors, alive)
         made = {name: tensors[name].bytes for name in node.outputs if name}
         during = sum(alive.values()) + sum(made.values()) - inherited

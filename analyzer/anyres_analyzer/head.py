@@ -1,9 +1,10 @@
-"""Why a pinned axis is pinned: the FC head behind an input that declares one size.
+"""What the fields add to a size contract: why an axis is pinned, and what is not known.
 
 A classifier pools its map and feeds the pooled vector to a fully connected layer. Pooling takes any
 size, so no operator refuses another one; but the answer is one for the whole image, learned at one
 size, and its export pins the input. The node that makes it so is the head, and a refusal should
-name it.
+name it. And where an operator without a rule stands between image and output, that sizes go through
+says nothing of what comes out: the verdict is "unknown".
 """
 
 from __future__ import annotations
@@ -12,32 +13,45 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from anyres_analyzer.contract import AxisContract
-from anyres_analyzer.field import Field
+from anyres_analyzer.field import Breaker, Field
 from anyres_analyzer.graph import Graph, Node
 
 _FULLY_CONNECTED = ("Gemm", "MatMul")
 
 
 def explained(contract: AxisContract, graph: Graph, fields: Mapping[str, Field]) -> AxisContract:
-    """The same contract, with the head named where nothing else decides a fixed axis."""
-    head = _head(graph, fields)
-    if contract.verdict != "fixed" or contract.node is not None or head is None:
+    """The same sizes, with the verdict and the reason that the output's field gives."""
+    output = fields.get(graph.outputs[0].name)
+    if output is None:
         return contract
-    node, field = head
+    stranger = next((breaker for breaker in output.breakers if not breaker.known), None)
+    if contract.maximum is None and stranger is not None:
+        return replace(
+            contract,
+            verdict="unknown",
+            node=stranger.node,
+            reason=f"{stranger.reason}: sizes go through, but what they give is not known",
+        )
+    head = _head(graph, fields, output.lost)
+    if contract.node is not None or contract.maximum is None or output.lost is None or head is None:
+        return contract
     return replace(
         contract,
-        node=node.label,
+        node=head.label,
         reason=(
-            f"it is a fully connected head behind {field.breakers[0].node}, which pools the whole "
+            f"it is a fully connected head behind {output.lost.node}, which pools the whole "
             f"map into one answer, and the input is declared {contract.minimum}"
         ),
     )
 
 
-def _head(graph: Graph, fields: Mapping[str, Field]) -> tuple[Node, Field] | None:
-    """The first fully connected layer behind the node where the axis ends."""
-    for node in graph.nodes:
-        field = fields.get(node.inputs[0]) if node.inputs else None
-        if node.op_type in _FULLY_CONNECTED and field and field.dim is None and field.breakers:
-            return node, field
-    return None
+def _head(graph: Graph, fields: Mapping[str, Field], lost: Breaker | None) -> Node | None:
+    """The first fully connected layer behind the node where the output's axis ends."""
+    behind = (
+        node
+        for node in graph.nodes
+        if node.op_type in _FULLY_CONNECTED
+        and (field := fields.get(node.inputs[0])) is not None
+        and field.lost == lost
+    )
+    return next(behind, None)

@@ -6,9 +6,8 @@ reports a failed merge in the words of its type unifier. A row here says it for 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from anyres_analyzer.errors import Inadmissible
 from anyres_analyzer.graph import Node
 from anyres_analyzer.tensor import Tensor
 from anyres_analyzer.window import window_of
@@ -16,50 +15,95 @@ from anyres_analyzer.window import window_of
 Inputs = Sequence[Tensor | None]
 
 
-def refuse_impossible(node: Node, inputs: Inputs) -> None:
-    """Raise `Inadmissible` where these inputs cannot go through this node."""
+def why_impossible(node: Node, inputs: Inputs) -> str | None:
+    """Why these inputs cannot go through this node; None where nothing speaks against it."""
     check = CHECKS.get(node.op_type)
-    if check is not None and inputs and inputs[0] is not None:
-        check(node, inputs)
+    return check(node, inputs) if check and inputs and inputs[0] is not None else None
 
 
-def _window_fits(node: Node, inputs: Inputs) -> None:
+def _window_fits(node: Node, inputs: Inputs) -> str | None:
     image = _present(inputs[0])
     weight = inputs[1] if len(inputs) > 1 else None
     for axis in range(len(image.shape) - 2):
         window = window_of(node, axis, weight.shape if weight is not None else None)
         available = image.shape[2 + axis] + window.pad_before + window.pad_after
         if window.extent > available and not window.same:
-            raise Inadmissible(
-                node.label,
-                f"its window spans {window.extent} pixels, padding included there are {available}",
+            return (
+                f"its window spans {window.extent} pixels, padding included there are {available}"
             )
+    return None
 
 
-def _product_agrees(node: Node, inputs: Inputs) -> None:
+def _channels_agree(node: Node, inputs: Inputs) -> str | None:
+    image, weight = _present(inputs[0]), _present(inputs[1])
+    needed = weight.shape[1] * node.attributes.get("group", 1)
+    if image.shape[1] != needed:
+        return f"its weights take {needed} channels, this map has {image.shape[1]}"
+    return _window_fits(node, inputs)
+
+
+def _product_agrees(node: Node, inputs: Inputs) -> str | None:
     left, right = _present(inputs[0]), _present(inputs[1])
     given = left.shape[0 if node.attributes.get("transA", 0) else 1]
     needed = right.shape[1 if node.attributes.get("transB", 0) else 0]
-    if given != needed:
-        raise Inadmissible(
-            node.label, f"its weights contract {needed} values, this size gives {given}"
-        )
+    return _contracts(needed, given) if given != needed else None
 
 
-def _joins_agree(node: Node, inputs: Inputs) -> None:
+def _matrices_agree(node: Node, inputs: Inputs) -> str | None:
+    left, right = _present(inputs[0]).shape, _present(inputs[1]).shape
+    if len(left) < 1 or len(right) < 2 or left[-1] == right[-2]:
+        return None
+    return _contracts(right[-2], left[-1])
+
+
+def _contracts(needed: int, given: int) -> str:
+    return f"its weights contract {needed} values, this size gives {given}"
+
+
+def _joins_agree(node: Node, inputs: Inputs) -> str | None:
     shapes = [tensor.shape for tensor in inputs if tensor is not None]
+    if len({len(shape) for shape in shapes}) > 1:
+        return f"it joins maps of different ranks: {_listed([len(shape) for shape in shapes])}"
     axis = node.attributes["axis"] % len(shapes[0])
     for dim, sizes in enumerate(zip(*shapes, strict=True)):
         if dim != axis and len(set(sizes)) > 1:
-            raise Inadmissible(node.label, f"it joins maps of different sizes: {_listed(sizes)}")
+            return f"it joins maps of different sizes: {_listed(sizes)}"
+    return None
 
 
-def _broadcasts(node: Node, inputs: Inputs) -> None:
+def _broadcasts(node: Node, inputs: Inputs) -> str | None:
     shapes = [tensor.shape[::-1] for tensor in inputs if tensor is not None]
     for dim in range(max(map(len, shapes))):
         sizes = [shape[dim] for shape in shapes if dim < len(shape) and shape[dim] != 1]
         if len(set(sizes)) > 1:
-            raise Inadmissible(node.label, f"it meets maps of different sizes: {_listed(sizes)}")
+            return f"it meets maps of different sizes: {_listed(sizes)}"
+    return None
+
+
+def _mirrors_what_is_there(node: Node, inputs: Inputs) -> str | None:
+    if node.attributes.get("mode", b"constant") != b"reflect":
+        return None
+    image = _present(inputs[0])
+    pads = _pads(node, inputs)
+    for size, before, after in zip(image.shape, *pads, strict=True):
+        if max(before, after) >= size:
+            return f"it mirrors {max(before, after)} pixels beside the border, this map has {size}"
+    return None
+
+
+def _pads(node: Node, inputs: Inputs) -> tuple[list[int], list[int]]:
+    """The padding before and after each dimension; none where it is not known."""
+    rank = len(_present(inputs[0]).shape)
+    given = node.attributes.get("pads")
+    if given is None:
+        value = inputs[1].value if len(inputs) > 1 and inputs[1] is not None else None
+        given = [] if value is None else value.tolist()
+    axes = inputs[3].value if len(inputs) > 3 and inputs[3] is not None else None
+    dims = range(len(given) // 2) if axes is None else [int(a) % rank for a in axes]
+    before, after = [0] * rank, [0] * rank
+    for index, dim in enumerate(dims):
+        before[dim], after[dim] = given[index], given[index + len(given) // 2]
+    return before, after
 
 
 def _listed(sizes: Sequence[int]) -> str:
@@ -71,15 +115,16 @@ def _present(tensor: Tensor | None) -> Tensor:
     return tensor
 
 
-CHECKS: dict[str, Callable[[Node, Inputs], None]] = {
-    "Conv": _window_fits,
+CHECKS: Mapping[str, Callable[[Node, Inputs], str | None]] = {
+    "Conv": _channels_agree,
     "MaxPool": _window_fits,
     "AveragePool": _window_fits,
     "LpPool": _window_fits,
     "Gemm": _product_agrees,
+    "MatMul": _matrices_agree,
     "Concat": _joins_agree,
-    "Add": _broadcasts,
-    "Sub": _broadcasts,
-    "Mul": _broadcasts,
-    "Div": _broadcasts,
-}
+    "Pad": _mirrors_what_is_there,
+} | dict.fromkeys(
+    "Add Sub Mul Div Pow Max Min Mean Sum Where Equal Greater Less And Or PRelu".split(),
+    _broadcasts,
+)

@@ -7,7 +7,10 @@ tile can know that.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
+
+import numpy as np
 
 from anyres_analyzer import reach
 from anyres_analyzer.field import Call, Field
@@ -21,8 +24,8 @@ def resized(call: Call) -> Field:
     if image.dim is None:
         return image
     coordinates = _text(call, "coordinate_transformation_mode", "half_pixel")
-    if call.node.op_type == "Upsample" or len(call.node.inputs) == 2:
-        coordinates = "asymmetric"  # Upsample, and Resize of opset 10
+    if call.node.op_type == "Upsample" or call.opset == 10:
+        coordinates = "asymmetric"  # before there was a choice
     factor = _factor(call)
     if factor is None:
         return image.broken(call.node, "its factor depends on the image's size", dim=image.dim)
@@ -45,25 +48,28 @@ def _text(call: Call, name: str, default: str) -> str:
 def _factor(call: Call) -> Fraction | None:
     """The factor along the axis: the constant scale, or else the ratio of sizes where it is one."""
     assert call.image.dim is not None, "the caller has looked"
-    scale = _scale(call, call.image.dim)
-    if scale is not None:
-        return scale
+    scales = call.node.attributes.get("scales") or call.constant(_scales_input(call))
+    if scales:
+        return _exact(scales, call)
     factors = {
         Fraction(
             tensors[call.node.outputs[0]].shape[call.image.dim],
             tensors[call.node.inputs[0]].shape[call.image.dim],
         )
-        for tensors in (call.small, call.large)
+        for tensors in call.samples
     }
     return factors.pop() if len(factors) == 1 else None
 
 
-def _scale(call: Call, dim: int) -> Fraction | None:
-    """The `scales` input or attribute, exact again after its trip through float32."""
-    scales = call.node.attributes.get("scales")
-    if scales is None:
-        position = 1 if len(call.node.inputs) == 2 else 2
-        scales = call.constant(position)
-    if not scales or "axes" in call.node.attributes:
-        return None
-    return Fraction(scales[dim]).limit_denominator(1000)
+def _scales_input(call: Call) -> int:
+    """Resize of opset 10 and Upsample of 9 have (image, scales); later roi stands between."""
+    return 1 if call.node.op_type == "Upsample" or call.opset == 10 else 2
+
+
+def _exact(scales: Sequence[float], call: Call) -> Fraction | None:
+    """The axis's scale, exact again after its trip through float32; None where it is no ratio."""
+    axes = call.node.attributes.get("axes") or range(call.rank)
+    by_position = dict(zip((axis % call.rank for axis in axes), scales, strict=True))
+    scale = by_position.get(call.rank + (call.image.dim or 0), 1.0)
+    ratio = Fraction(scale).limit_denominator(1000)
+    return ratio if np.float32(float(ratio)) == np.float32(scale) else None

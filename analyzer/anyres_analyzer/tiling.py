@@ -8,8 +8,9 @@ image. For a core [c0, c1) with both ends on multiples of A (or the image's true
     first output  o = c0 / S        reads down to  c0 + low             halo before = -low
     last output   o = c1 / S - 1    reads up to    c1 - S + high        halo after  = high - S + 1
 
-The halo must be real pixels, except at the image's true borders, which are left to the network:
-each layer pads again after its bias and activation, so no padding of the image equals it.
+The same holds for the cover, the stretch in which every cell on the way exists (see `field`). The
+halo must be real pixels, except at the image's true borders, which are left to the network: each
+layer pads again after its bias and activation, so no padding of the image equals it.
 Example: one 3x3 convolution padded by 1 has S = 1, low = -1, high = 1, so A = 1 and halos 1 and 1.
 """
 
@@ -17,11 +18,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from math import floor, lcm
+from math import ceil, floor, lcm
 
 from anyres_analyzer.contract import AxisContract
 from anyres_analyzer.field import Field
-from anyres_analyzer.reach import Reach
 
 
 @dataclass(frozen=True)
@@ -46,19 +46,26 @@ def axis_tiling(
     output: Field, fields: Iterable[Field], contract: AxisContract
 ) -> AxisTiling | None:
     """The rule along one axis, from the output's field and those of all tensors before it."""
-    if output.breakers or output.dim is None or contract.verdict == "fixed":
+    if output.breakers or output.dim is None or contract.maximum is not None:
         return None
-    strides = {field.reach.scale.numerator for field in fields}
+    alignment = lcm(contract.step, strides(fields))
+    reach, cover = output.reach, output.cover
+    mirror_before, mirror_length = output.mirrors
     return AxisTiling(
-        alignment=lcm(contract.step, *strides),
-        halo_before=max(0, floor(-output.reach.low)),
-        halo_after=halo_after(output.reach),
+        alignment=alignment,
+        halo_before=max(0, floor(-reach.low), ceil(-cover.low), mirror_before),
+        halo_after=max(
+            0,
+            floor(reach.high - reach.scale) + 1,
+            ceil(cover.high - cover.scale) + 1,
+            mirror_length - alignment,
+        ),
     )
 
 
-def halo_after(reach: Reach) -> int:
-    """Pixels beyond the core that its last output reads."""
-    return max(0, floor(reach.high - reach.scale) + 1)
+def strides(fields: Iterable[Field]) -> int:
+    """The period in which all sampling lattices of a graph coincide, in pixels."""
+    return lcm(*(field.reach.scale.numerator for field in fields))
 
 
 def breakers(output: tuple[Field, Field], contracts: tuple[AxisContract, ...]) -> tuple[str, ...]:
@@ -67,6 +74,6 @@ def breakers(output: tuple[Field, Field], contracts: tuple[AxisContract, ...]) -
     by_size = [
         f"{contract.node or 'the input'}: {contract.reason}"
         for contract in contracts
-        if contract.verdict == "fixed"
+        if contract.maximum is not None
     ]
     return tuple(dict.fromkeys(by_operator + by_size))

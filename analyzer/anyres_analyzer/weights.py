@@ -12,8 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 
+import onnx
+
 from anyres_analyzer.field import Field
-from anyres_analyzer.graph import Graph, Node
+from anyres_analyzer.graph import Constant, Graph, Node
+from anyres_analyzer.layout_rules import FLATTENS
+from anyres_analyzer.tensor import Tensors
 
 KINDS = (
     "fc over space",
@@ -35,42 +39,55 @@ class Weight:
     parameters: int
 
 
-def weights(graph: Graph, fields: Mapping[str, Field]) -> tuple[Weight, ...]:
-    """Every layer with parameters, in graph order; a shared weight counts once, where first used."""
+def weights(graph: Graph, fields: Mapping[str, Field], tensors: Tensors) -> tuple[Weight, ...]:
+    """Every layer with parameters, in graph order; a shared weight counts once, where first used.
+
+    What is made of constants alone (a transposed or quantized weight) belongs to the layer that
+    meets it with the image.
+    """
     found: list[Weight] = []
     seen: set[str] = set()
     for node in graph.nodes:
-        names = [n for n in node.inputs if n in graph.constants and n not in seen]
-        seen.update(names)
-        sizes = [prod(graph.constants[n].shape) for n in names if _learned(graph, node, n)]
-        if sum(sizes):
-            found.append(Weight(node.label, _kind(graph, node, fields), sum(sizes)))
+        if node.op_type in _NOT_LEARNED or not any(name in fields for name in node.inputs):
+            continue
+        made_of = frozenset().union(*(graph.origins.get(name, ()) for name in node.inputs)) - seen
+        seen |= made_of
+        parameters = sum(_learned(graph.constants[name]) for name in made_of)
+        if parameters:
+            found.append(Weight(node.label, _kind(node, fields, tensors), parameters))
     return tuple(found)
 
 
-def _learned(graph: Graph, node: Node, name: str) -> bool:
-    """Floating-point constants of layers that learn; not limits, scales of Resize, or shapes."""
-    return (
-        graph.constants[name].elem_type in _FLOATS
-        and node.op_type not in _NOT_LEARNED
-        and graph.constants[name].shape != ()
-    )
+def _learned(constant: Constant) -> int:
+    """The elements of a constant that can be a weight: no shape, axis or single number."""
+    steers = constant.elem_type in _STEERING_TYPES or constant.shape == ()
+    return 0 if steers else prod(constant.shape)
 
 
-_FLOATS = (1, 10, 11, 16)  # float, float16, double, bfloat16
+_STEERING_TYPES = (onnx.TensorProto.INT64, onnx.TensorProto.BOOL, onnx.TensorProto.STRING)
 _NOT_LEARNED = frozenset({"Clip", "Resize", "Upsample", "Pad"})
 
 
-def _kind(graph: Graph, node: Node, fields: Mapping[str, Field]) -> str:
-    if node.op_type in ("Gemm", "MatMul"):
-        image = fields.get(node.inputs[0])
-        flattened = image is not None and any("flattens" in b.reason for b in image.breakers)
-        return "fc over space" if flattened else "fc"
-    if node.op_type not in ("Conv", "ConvTranspose"):
-        return "other"
-    shape = graph.constants[node.inputs[1]].shape if node.inputs[1] in graph.constants else ()
-    depthwise = node.attributes.get("group", 1) == shape[0] and shape[1:2] == (1,) and shape[0] > 1
-    point = all(size == 1 for size in shape[2:])
+def _kind(node: Node, fields: Mapping[str, Field], tensors: Tensors) -> str:
+    if node.op_type in _PRODUCTS:
+        return _product(node, fields)
+    return _convolution(node, tensors) if node.op_type in _CONVOLUTIONS else "other"
+
+
+def _product(node: Node, fields: Mapping[str, Field]) -> str:
+    image = next(fields[name] for name in node.inputs if name in fields)
+    flattened = image.lost is not None and image.lost.reason == FLATTENS
+    return "fc over space" if flattened else "fc"
+
+
+def _convolution(node: Node, tensors: Tensors) -> str:
+    outputs, inputs, *window = tensors[node.inputs[1]].shape
+    depthwise = node.attributes.get("group", 1) == outputs > inputs == 1
+    point = all(size == 1 for size in window)
     if depthwise:
         return "per-channel scale" if point else "depthwise k x k"
     return "1x1 convolution" if point else "k x k convolution"
+
+
+_PRODUCTS = frozenset({"Gemm", "MatMul"})
+_CONVOLUTIONS = frozenset({"Conv", "ConvTranspose"})

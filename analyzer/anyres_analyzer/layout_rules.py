@@ -1,0 +1,114 @@
+"""Operators that move the axis to another dimension, or let it end."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import prod
+
+from anyres_analyzer import reach
+from anyres_analyzer.field import Call, Field
+from anyres_analyzer.merge_rules import merged, pointwise
+
+FLATTENS = "it flattens the axis into others"
+
+
+def moved(call: Call) -> Field:
+    """Transpose."""
+    image, rank = call.image, call.rank
+    if image.dim is None:
+        return image
+    order = call.node.attributes.get("perm") or tuple(reversed(range(rank)))
+    return replace(image, dim=list(order).index(rank + image.dim) - rank)
+
+
+def joined(call: Call) -> Field:
+    """Concat."""
+    image, rank = pointwise(call), call.rank
+    if image.dim is not None and call.node.attributes["axis"] % rank == rank + image.dim:
+        return image.broken(call.node, "it joins maps along the axis itself", dim=image.dim)
+    return image
+
+
+def divided(call: Call) -> Field:
+    """Split."""
+    image, rank = call.image, call.rank
+    if image.dim is not None and call.node.attributes.get("axis", 0) % rank == rank + image.dim:
+        return image.broken(call.node, "it splits the axis itself", dim=image.dim)
+    return image
+
+
+def gathered(call: Call) -> Field:
+    """Gather with constant indices."""
+    image, rank = call.image, call.rank
+    if image.dim is None:
+        return image
+    axis = call.node.attributes.get("axis", 0) % rank
+    indices = call.tensor(1)
+    if axis == rank + image.dim or call.fields[0] is None or any(call.fields[1:]):
+        return image.broken(call.node, "it picks positions along the axis")
+    added = len(indices.shape) - 1 if indices else 0
+    return replace(image, dim=image.dim - added * (axis > rank + image.dim))
+
+
+def reshaped(call: Call) -> Field:
+    """Reshape and its kin: the axis lives on where it stays a dimension of its own.
+
+    Flattening (n, c, h, w) to (n, c*h*w) merges it; (n, c, h, w) to (n, g, c/g, h, w) does not.
+    """
+    image, rank = call.image, call.rank
+    if image.dim is None:
+        return image
+    source, target = call.node.inputs[0], call.node.outputs[0]
+    dims = [
+        _same_dimension(tensors[source].shape, tensors[target].shape, rank + image.dim)
+        for tensors in call.samples
+    ]
+    if None in dims or len(set(dims)) > 1:
+        return image.broken(call.node, FLATTENS)
+    return replace(image, dim=dims[0])
+
+
+def _same_dimension(source: tuple[int, ...], target: tuple[int, ...], position: int) -> int | None:
+    """Where dimension `position` of `source` is in `target`, counted from the end."""
+    before = prod(source[:position])
+    for index, size in enumerate(target):
+        if size == source[position] and prod(target[:index]) == before:
+            return index - len(target)
+    return None
+
+
+def expanded(call: Call) -> Field:
+    """Expand: an axis that is there stays; one of a single cell is repeated."""
+    return call.image
+
+
+def shuffled(call: Call) -> Field:
+    """DepthToSpace."""
+    if call.image.dim is None:
+        return call.image
+    return call.image.through(reach.pixel_shuffle(call.node.attributes["blocksize"]))
+
+
+def unshuffled(call: Call) -> Field:
+    """SpaceToDepth."""
+    if call.image.dim is None:
+        return call.image
+    return call.image.through(reach.pixel_unshuffle(call.node.attributes["blocksize"]))
+
+
+def multiplied(call: Call) -> Field:
+    """MatMul and Gemm: a contraction over space ties every pixel to every other."""
+    image = call.image
+    if sum(field is not None for field in call.fields[:2]) > 1:
+        return merged(call).broken(call.node, "it multiplies the map with itself (attention)")
+    if image.dim is None:
+        return image
+    left = call.fields[0] is not None
+    vector = call.tensor(1 if left else 0)
+    if call.rank == 1 or vector is None or len(vector.shape) == 1:
+        return image.broken(call.node, "it contracts the map with a vector")
+    swapped = call.node.attributes.get("transA" if left else "transB", 0)
+    contracted = -1 if left != bool(swapped) else -2
+    if image.dim == contracted:
+        return image.broken(call.node, "its weights contract the axis itself")
+    return replace(image, dim=-2 if left else -1) if image.dim in (-1, -2) else image

@@ -1,0 +1,143 @@
+"""One operator on given inputs: the shapes and steering values that come out, or why none do.
+
+Inputs whose values are all known are computed by ONNX's reference evaluator; for the others the
+operator's own inference rule says the shapes. On top of ONNX's rules stand the checks of
+`preconditions`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, TypeAlias
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import defs, helper, numpy_helper, shape_inference
+from onnx.reference import ReferenceEvaluator
+
+from anyres_analyzer.errors import UnsupportedGraph
+from anyres_analyzer.graph import STEERING_ELEMENTS, Node
+from anyres_analyzer.preconditions import why_impossible
+from anyres_analyzer.tensor import Tensor
+
+Outputs: TypeAlias = tuple[Tensor, ...]
+
+# ONNX has no shape rule for these; they leave the shape of their first input as it is.
+_SHAPE_KEEPING = frozenset({"GroupNormalization", "MeanVarianceNormalization"})
+
+
+@dataclass(frozen=True)
+class Impossible:
+    """Why these inputs do not go through."""
+
+    reason: str
+
+
+class Operator:
+    """An operator with its attributes; equal for nodes that differ only in their names."""
+
+    def __init__(self, node: Node, opset: int) -> None:
+        self._node = node
+        self._opset = opset
+        self._proto = onnx.NodeProto()
+        self._proto.CopyFrom(node.proto)
+        self._proto.name = self._proto.doc_string = ""
+        self._proto.input[:] = [f"i{i}" if name else "" for i, name in enumerate(node.inputs)]
+        self._proto.output[:] = [f"o{i}" if name else "" for i, name in enumerate(node.outputs)]
+        self._identity = (opset, self._proto.SerializeToString(deterministic=True))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Operator) and self._identity == other._identity
+
+    def __hash__(self) -> int:
+        return hash(self._identity)
+
+    def apply(self, inputs: Sequence[Tensor | None], node: Node) -> Outputs | Impossible:
+        """What comes out, in the order of the node's outputs; `node` is named in errors."""
+        given = [tensor for tensor in inputs if tensor is not None]
+        if all(tensor.value is not None for tensor in given):
+            return self._evaluated(given)
+        reason = why_impossible(node, inputs)
+        outputs = Impossible(reason) if reason else self._inferred(inputs, node)
+        if isinstance(outputs, Impossible):
+            return outputs
+        empty = next((tensor for tensor in outputs if 0 in tensor.shape), None)
+        return Impossible(f"its output would be empty: {empty.shape}") if empty else outputs
+
+    @cached_property
+    def _evaluator(self) -> ReferenceEvaluator:
+        infos = [onnx.ValueInfoProto(name=name) for name in self._proto.input if name]
+        outputs = [onnx.ValueInfoProto(name=name) for name in self._proto.output if name]
+        graph = helper.make_graph([self._proto], "node", infos, outputs)
+        return ReferenceEvaluator(helper.make_model(graph, opset_imports=[self._import]))
+
+    @property
+    def _import(self) -> onnx.OperatorSetIdProto:
+        return helper.make_opsetid(self._proto.domain, self._opset)
+
+    def _evaluated(self, inputs: Sequence[Tensor]) -> Outputs | Impossible:
+        names = [name for name in self._proto.input if name]
+        feeds = {name: tensor.value for name, tensor in zip(names, inputs, strict=True)}
+        try:
+            values = self._evaluator.run(None, feeds)
+        except (ValueError, RuntimeError, IndexError, TypeError) as error:
+            return Impossible(_first_line(error))
+        return tuple(known(np.asarray(value)) for value in values)
+
+    def _inferred(self, inputs: Sequence[Tensor | None], node: Node) -> Outputs | Impossible:
+        if node.op_type in _SHAPE_KEEPING and inputs[0] is not None:
+            return (Tensor(inputs[0].shape, inputs[0].elem_type),)
+        given = {f"i{i}": tensor for i, tensor in enumerate(inputs) if tensor is not None}
+        types = {
+            name: helper.make_tensor_type_proto(tensor.elem_type, tensor.shape)
+            for name, tensor in given.items()
+        }
+        data = {
+            name: numpy_helper.from_array(tensor.value, name)
+            for name, tensor in given.items()
+            if tensor.value is not None
+        }
+        try:
+            inferred = shape_inference.infer_node_outputs(
+                self._schema(node), self._proto, types, data, opset_imports=[self._import]
+            )
+        except (shape_inference.InferenceError, ValueError) as error:
+            return Impossible(_first_line(error))
+        names = [name for name in self._proto.output if name]
+        return tuple(_tensor(node, inferred.get(name)) for name in names)
+
+    def _schema(self, node: Node) -> defs.OpSchema:
+        try:
+            return defs.get_schema(node.op_type, self._opset, node.proto.domain)
+        except defs.SchemaError as error:
+            domain = node.proto.domain or "ai.onnx"
+            raise UnsupportedGraph(
+                f"node {node.label}: ONNX {onnx.__version__} knows no operator {node.op_type} of "
+                f"domain '{domain}' at opset {self._opset}"
+            ) from error
+
+
+def known(value: NDArray[Any]) -> Tensor:
+    """A tensor with its value, where that is small enough to steer anything."""
+    elem_type = helper.np_dtype_to_tensor_dtype(value.dtype)
+    return Tensor(value.shape, elem_type, value if value.size <= STEERING_ELEMENTS else None)
+
+
+def _tensor(node: Node, proto: onnx.TypeProto | None) -> Tensor:
+    if proto is None or not proto.tensor_type.HasField("shape"):
+        raise UnsupportedGraph(f"node {node.label}: ONNX has no rule for the shape of its output")
+    dims = proto.tensor_type.shape.dim
+    if not all(d.HasField("dim_value") for d in dims):
+        raise UnsupportedGraph(
+            f"node {node.label}: its output's shape does not follow from the image's size alone; "
+            "it depends on pixels, or on a constant that lies in external data"
+        )
+    return Tensor(tuple(d.dim_value for d in dims), proto.tensor_type.elem_type)
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip().splitlines()
+    return text[0] if text else type(error).__name__
