@@ -112,13 +112,13 @@ def open_image(image: bytes | Array, spec: ImageInput, max_pixels: int) -> Opene
     """
     if not isinstance(image, bytes):
         source = _from_array(image, spec)
-        _check_pixels(source.size, max_pixels)
+        check_pixels(source.size, max_pixels)
         return Opened(source.size, image.nbytes, lambda: source)
     if spec.channels != CHANNELS[spec.colour]:
         raise InvalidRequest(_only_floats(spec))
     file = _open_file(image)
     size = file.height, file.width
-    _check_pixels(size, max_pixels)
+    check_pixels(size, max_pixels)
     return Opened(size, 2 * size[0] * size[1] * spec.channels, lambda: _decode(file, spec))
 
 
@@ -130,7 +130,8 @@ def _open_file(data: bytes) -> Image.Image:
     return _guarded("has a broken header", lambda: Image.open(BytesIO(data), formats=FORMATS))
 
 
-def _check_pixels(size: Size, max_pixels: int) -> None:
+def check_pixels(size: Size, max_pixels: int) -> None:
+    """Refuse an image of more than `max_pixels` pixels."""
     if size[0] * size[1] > max_pixels:
         raise InvalidRequest(
             f"the image has {size[0]}x{size[1]} pixels (height x width); "

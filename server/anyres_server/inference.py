@@ -21,7 +21,7 @@ from anyres_analyzer.tile_plan import Tile
 from anyres_server.admission import Admission
 from anyres_server.batching import Batcher
 from anyres_server.errors import InvalidRequest, TooLarge
-from anyres_server.image import Opened, Source, open_image
+from anyres_server.image import Opened, Source, check_pixels, open_image
 from anyres_server.machine import mib
 from anyres_server.model import Floats, Model, Prediction, Request, RouteKind, Size, Timing
 from anyres_server.pace import Pace
@@ -127,6 +127,7 @@ class Inference:
 
     async def estimate(self, model: Model, size: Size) -> Estimate:
         """What an image of this size would cost, without running it."""
+        check_pixels(size, self._bounds.image_pixels)
         route = await self._off_loop(self._router.route, model, size)
         return Estimate(route, model.grid(size), self._pace.seconds(model, route.macs))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import zlib
 from collections.abc import Callable
 from io import BytesIO
@@ -227,6 +228,16 @@ async def test_an_answer_that_no_message_holds_is_refused_before_it_is_computed(
         await served.predict("identity", png(np.zeros((100, 100, 3), np.uint8)))
     assert code is INVALID
     assert "100x100 cells" in text
+
+
+@pytest.mark.parametrize("size", [(0, 5), (5, -1), (2**62, 2**62), (10**6, 10**6)])
+async def test_no_size_makes_an_estimate_work_forever(serve: Any, size: tuple[int, int]) -> None:
+    request = pb.EstimateCostRequest(
+        model_name="stride4", image_size=pb.Size(height=size[0], width=size[1])
+    )
+    async with serve("stride4") as served, asyncio.timeout(2):
+        code, _ = await refused(served.stub.EstimateCost(request))
+    assert code is INVALID
 
 
 async def test_a_request_without_an_image_is_refused(serve: Any) -> None:

@@ -75,6 +75,12 @@ def test_the_top_classes_are_the_best_in_order_the_lower_index_first_among_equal
         np.testing.assert_allclose(scores[(slice(None), *place)], softmax(cell)[best], atol=1e-6)
 
 
+def test_among_many_equals_the_lowest_classes_come_first() -> None:
+    (classes,) = reduced(np.zeros((1000, 3, 3)), OutputKind.TOP_K_CLASSES)
+    assert (classes[0] == 0).all()
+    assert (classes[1] == 1).all()
+
+
 def test_what_are_probabilities_already_stay_as_they_are() -> None:
     given_ones = np.array([0.2, 0.7, 0.1], np.float32).reshape(3, 1, 1)
     (confidence,) = reduced(given_ones, OutputKind.CONFIDENCE, meaning="probabilities")
