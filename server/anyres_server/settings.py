@@ -31,7 +31,7 @@ class Settings(BaseSettings):
         description="for pictures, results and activations together",
     )
     whole_image_budget: int = Field(
-        default=1024 * MIB, ge=1, description="predicted activations above which tiles are used"
+        default=512 * MIB, ge=1, description="predicted activations above which tiles are used"
     )
     tile_budget: int = Field(default=256 * MIB, ge=1, description="activations of one tile")
     max_image_pixels: int = Field(default=2**28, ge=1)
