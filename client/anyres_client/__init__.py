@@ -2,12 +2,47 @@
 
 from anyres_client import Client
 Client("localhost:8001").predict("photo.jpg", model="climate_unet").overlay("photo.jpg")
+
+Names are loaded when they are first used, so that importing the package costs next to nothing.
 """
 
 from __future__ import annotations
 
-from anyres_client.client import AsyncClient, Client
-from anyres_client.errors import ClientError
-from anyres_client.prediction import Prediction
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-__all__ = ["AsyncClient", "Client", "ClientError", "Prediction"]
+if TYPE_CHECKING:
+    from anyres_client.client import AsyncClient, Client
+    from anyres_client.errors import (
+        ClientError,
+        DeadlineExceeded,
+        InvalidRequest,
+        ModelNotFound,
+        NotRequested,
+        Overloaded,
+        ServerFailed,
+        Unavailable,
+    )
+    from anyres_client.prediction import Prediction
+
+__all__ = [
+    "AsyncClient",
+    "Client",
+    "ClientError",
+    "DeadlineExceeded",
+    "InvalidRequest",
+    "ModelNotFound",
+    "NotRequested",
+    "Overloaded",
+    "Prediction",
+    "ServerFailed",
+    "Unavailable",
+]
+
+_HOMES = {"AsyncClient": "client", "Client": "client", "Prediction": "prediction"}
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES.get(name, 'errors')}"), name)

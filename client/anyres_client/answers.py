@@ -14,6 +14,11 @@ def size_text(size: Size) -> str:
     return f"{size[1]}x{size[0]}"
 
 
+def percent(share: float) -> str:
+    """A part of the whole as people read it; a trace is not nothing."""
+    return "< 1 %" if share < 0.005 else f"{share * 100:.0f} %"
+
+
 @dataclass(frozen=True)
 class Timing:
     """Where the server's time went, in seconds."""

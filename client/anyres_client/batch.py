@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from anyres_client import saving
 from anyres_client.answers import ModelSummary
@@ -28,7 +28,7 @@ from anyres_client.errors import (
     Overloaded,
     ServerFailed,
 )
-from anyres_client.journal import Journal
+from anyres_client.journal import Journal, Line
 from anyres_client.prediction import Prediction
 
 SUFFIXES = frozenset(".png .jpg .jpeg .webp .tif .tiff .bmp".split())
@@ -70,7 +70,7 @@ Report = Callable[[Outcome], None]
 
 def images(source: Path, out: Path) -> Iterator[Path]:
     """Every image file below a folder, sorted; links to folders and the output are not followed."""
-    for folder, subfolders, files in os.walk(source):
+    for folder, subfolders, files in os.walk(source, onerror=_unreadable):
         here = Path(folder)
         subfolders[:] = sorted(
             name
@@ -83,6 +83,10 @@ def images(source: Path, out: Path) -> Iterator[Path]:
                 yield here / name
 
 
+def _unreadable(error: OSError) -> NoReturn:
+    raise InvalidRequest(f"cannot read {error.filename}: {error.strerror}") from error
+
+
 async def run(job: Job, client: AsyncClient, begin: Begin, report: Report) -> Summary:
     """Do what is left of a job.
 
@@ -92,9 +96,7 @@ async def run(job: Job, client: AsyncClient, begin: Begin, report: Report) -> Su
     version = await _version(client, job.model)
     found = {str(path.relative_to(job.source)): path for path in _sources(job)}
     wanted = {file: _fingerprint(job, version, file, path) for file, path in found.items()}
-    _made(job.out)
-    journal = Journal(job.out)
-    journal.open(keep=wanted)
+    journal = _opened(job.out, wanted)
     left = [file for file in found if file not in journal.done]
     begin(len(left), len(journal.done))
     failures: list[Outcome] = []
@@ -135,16 +137,23 @@ async def _version(client: AsyncClient, name: str) -> str:
 def _sources(job: Job) -> Iterator[Path]:
     if not job.source.is_dir():
         raise InvalidRequest(f"{job.source} is no folder of images")
-    if job.source.resolve() == job.out.resolve():
-        raise InvalidRequest("--out must be another folder than the images'")
+    if job.source.resolve().is_relative_to(job.out.resolve()):
+        raise InvalidRequest(f"the results need a folder of their own: {job.out} holds the images")
     return images(job.source, job.out)
 
 
-def _made(out: Path) -> None:
+def _opened(out: Path, wanted: Mapping[str, Line]) -> Journal:
+    journal = Journal(out)
     try:
         out.mkdir(parents=True, exist_ok=True)
+        journal.open(keep=wanted)
     except OSError as error:
-        raise InvalidRequest(f"cannot make {out}: {error.strerror or error}") from error
+        raise _unwritable(out, error) from error
+    return journal
+
+
+def _unwritable(path: Path, error: OSError) -> InvalidRequest:
+    return InvalidRequest(f"cannot write {path}: {error.strerror or error}")
 
 
 def _fingerprint(job: Job, version: str, file: str, path: Path) -> dict[str, Any]:
@@ -165,7 +174,7 @@ async def _one(
 ) -> Outcome:
     """Predict one image, write its results, then the journal's line about them."""
     file = str(line["file"])
-    outputs = ["classes", "confidence"] if job.overlay else ["classes"]
+    outputs = ("classes", "overlay") if job.overlay else ("classes",)
     try:
         encoded = await asyncio.to_thread(_read, path)
         prediction = await client.predict(
@@ -174,7 +183,10 @@ async def _one(
         results = await asyncio.to_thread(_written, job, file, encoded, prediction)
     except SKIPPED as error:
         return Outcome(file, failure=str(error))
-    journal.append(line | {"results": results} | saving.summary(prediction, shares=10))
+    try:
+        journal.append(line | {"results": results} | saving.summary(prediction, shares=10))
+    except OSError as error:  # without its journal the job is lost: it ends here
+        raise _unwritable(job.out, error) from error
     height, width = prediction.image_size
     return Outcome(file, megapixels=height * width / 1e6)
 
@@ -196,5 +208,5 @@ def _written(job: Job, file: str, encoded: bytes, prediction: Prediction) -> lis
             names.append(f"{file}.overlay.jpg")
             prediction.save(job.out / names[1], overlay_on=encoded)
     except OSError as error:
-        raise InvalidRequest(f"cannot write its results: {error.strerror or error}") from error
+        raise _unwritable(job.out / file, error) from error
     return names

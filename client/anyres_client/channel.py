@@ -12,7 +12,7 @@ from anyres_proto.status import Problem
 MESSAGE_BYTES = 256 * 2**20
 TIMEOUT_S = 60.0
 
-# gRPC itself retries what never reached a server; delays are in seconds.
+# gRPC itself asks again where a server is not there; four attempts within about two seconds.
 _SERVICE_CONFIG = {
     "methodConfig": [
         {
@@ -31,6 +31,12 @@ _SERVICE_CONFIG = {
 OPTIONS = (
     ("grpc.max_send_message_length", MESSAGE_BYTES),
     ("grpc.max_receive_message_length", MESSAGE_BYTES),
+    # A request that outgrows this buffer is never retried, and gRPC's own is smaller than a photo.
+    ("grpc.per_rpc_retry_buffer_size", MESSAGE_BYTES),
+    # While a server starts, look for it several times a second.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 2000),
     ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
 )
 
@@ -47,11 +53,29 @@ ERRORS: dict[Problem, type[errors.ClientError]] = {
 }
 
 
+# How gRPC's own sentences begin where the server has said nothing, and what we say instead.
+_OURS = {
+    "failed to connect": "no server answers",
+    "DNS resolution failed": "there is no such host",
+    "Method not found": "the server does not speak anyres.v1",
+}
+_TOO_LARGE = "message larger than max"
+
+
 def failed(error: grpc.RpcError, address: str) -> errors.ClientError:
-    """The client's own error for a call that failed: the server's sentence, or ours without one."""
-    problem, details = Problem.of(error.code()), error.details() or ""
-    if problem is Problem.UNAVAILABLE:
-        details = f"the server at {address} cannot be reached: {details}"
+    """The client's own error for a call that failed: the server's sentence, and its address."""
+    problem, details = Problem.of(error.code()), error.details() or "the call failed"
+    if _TOO_LARGE in details:
+        limit = f"{MESSAGE_BYTES // 2**20} MiB"
+        return errors.InvalidRequest(f"the answer is over {limit}: ask for fewer outputs")
     if problem is Problem.DEADLINE:
-        details = f"the server at {address} did not answer in time"
-    return ERRORS[problem](details or f"the server at {address} failed")
+        details = "no answer came in time"
+    ours = next((said for start, said in _OURS.items() if details.startswith(start)), details)
+    return ERRORS[problem](f"{ours} ({address})")
+
+
+def not_ready(error: grpc.RpcError, address: str, timeout_s: float) -> errors.ClientError:
+    """The error for a server that was waited for."""
+    if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return errors.Unavailable(f"the server was not ready within {timeout_s:g} s ({address})")
+    return failed(error, address)

@@ -10,6 +10,7 @@ without `with`; then its connection ends with the process. Errors: see `anyres_c
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from functools import cached_property
 from types import TracebackType
@@ -21,9 +22,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from anyres_client import flows
 from anyres_client.answers import Estimate, ModelSummary, Size
-from anyres_client.channel import OPTIONS, TIMEOUT_S, failed
-from anyres_client.errors import Unavailable
-from anyres_client.flows import Ask, Flow
+from anyres_client.channel import OPTIONS, TIMEOUT_S, failed, not_ready
+from anyres_client.flows import Ask, Call, Flow, advance
 from anyres_client.picture import Picture
 from anyres_client.prediction import Prediction
 from anyres_proto.anyres.v1 import dense_prediction_pb2_grpc as pb_grpc
@@ -58,7 +58,8 @@ class Client:
                 of pixels, or float32 (channels, h, w), the network's own input.
             model: its name; may be left out where the server has one model only.
             version: its version; the newest where empty.
-            output: one or more of classes, confidence, top_k, probabilities, logits.
+            output: one or more of classes, confidence, top_k, probabilities, logits; or overlay
+                for whatever `Prediction.overlay` needs of this model.
             top_k: how many classes a cell for `top_k`.
             timeout: in seconds, instead of the client's own.
 
@@ -93,7 +94,7 @@ class Client:
                 if answer.status == _SERVING:
                     return
         except grpc.RpcError as error:
-            raise Unavailable(_not_ready(self.address, timeout)) from error
+            raise not_ready(error, self.address, timeout) from error
 
     def close(self) -> None:
         """End the connection."""
@@ -119,18 +120,16 @@ class Client:
         return pb_grpc.DensePredictionServiceStub(self._channel)
 
     def _perform(self, flow: Flow[T], timeout: float | None = None) -> T:
-        response: object = None
-        while True:
-            try:
-                call = flow.send(response)
-            except StopIteration as done:
-                result: T = done.value
-                return result
-            try:
-                method = getattr(self._stub, call.method)
-                response = method(call.request, timeout=timeout or self.timeout)
-            except grpc.RpcError as error:
-                raise failed(error, self.address) from error
+        step = advance(flow)
+        while isinstance(step, Call):
+            step = advance(flow, self._answer(step, self.timeout if timeout is None else timeout))
+        return step.value
+
+    def _answer(self, call: Call, timeout: float) -> object:
+        try:
+            return getattr(self._stub, call.method)(call.request, timeout=timeout)
+        except grpc.RpcError as error:
+            raise failed(error, self.address) from error
 
 
 class AsyncClient:
@@ -176,7 +175,7 @@ class AsyncClient:
                 if answer.status == _SERVING:
                     return
         except grpc.RpcError as error:
-            raise Unavailable(_not_ready(self.address, timeout)) from error
+            raise not_ready(error, self.address, timeout) from error
 
     async def close(self) -> None:
         """End the connection."""
@@ -202,19 +201,15 @@ class AsyncClient:
         return pb_grpc.DensePredictionServiceStub(self._channel)
 
     async def _perform(self, flow: Flow[T], timeout: float | None = None) -> T:
-        response: object = None
-        while True:
-            try:
-                call = flow.send(response)
-            except StopIteration as done:
-                result: T = done.value
-                return result
-            try:
-                method = getattr(self._stub, call.method)
-                response = await method(call.request, timeout=timeout or self.timeout)
-            except grpc.RpcError as error:
-                raise failed(error, self.address) from error
+        """Between calls a flow reads files and copies pixels: no work for an event loop."""
+        step = await asyncio.to_thread(advance, flow)
+        while isinstance(step, Call):
+            answer = await self._answer(step, self.timeout if timeout is None else timeout)
+            step = await asyncio.to_thread(advance, flow, answer)
+        return step.value
 
-
-def _not_ready(address: str, timeout: float) -> str:
-    return f"the server at {address} was not ready within {timeout:g} s"
+    async def _answer(self, call: Call, timeout: float) -> object:
+        try:
+            return await getattr(self._stub, call.method)(call.request, timeout=timeout)
+        except grpc.RpcError as error:
+            raise failed(error, self.address) from error

@@ -8,20 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from os import PathLike
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from pydantic import ValidationError
 
 from anyres_client import picture
 from anyres_client.answers import Estimate, ModelSummary, Route, Timing
-from anyres_client.errors import InvalidRequest
+from anyres_client.channel import MESSAGE_BYTES
+from anyres_client.errors import InvalidRequest, ServerFailed
 from anyres_client.picture import Picture
 from anyres_client.prediction import Prediction
 from anyres_proto.anyres.v1 import dense_prediction_pb2 as pb
 from anyres_proto.card import Card
 from anyres_proto.tensors import to_array, to_tensor
+
+T = TypeVar("T")
+
+IMAGE_BYTES = MESSAGE_BYTES - 2**16  # the rest of a request is names
 
 # What `output=` takes, and the kinds on the wire that it stands for.
 OUTPUTS: Mapping[str, tuple[pb.OutputKind.ValueType, ...]] = {
@@ -31,6 +37,8 @@ OUTPUTS: Mapping[str, tuple[pb.OutputKind.ValueType, ...]] = {
     "probabilities": (pb.OUTPUT_KIND_PROBABILITIES,),
     "logits": (pb.OUTPUT_KIND_LOGITS,),
 }
+
+OVERLAY = "overlay"  # stands for the outputs that an overlay of the model at hand is drawn from
 
 # What a prediction calls each kind.
 KEYS: Mapping[int, str] = {
@@ -50,40 +58,42 @@ ROUTES: Mapping[int, Route] = {
 
 
 def predict_request(
-    source: Picture, model: str, version: str, output: str | Sequence[str], top_k: int
+    source: Picture, model: str, version: str, outputs: Sequence[str], top_k: int
 ) -> pb.PredictRequest:
     """The request for one prediction.
 
     Raises:
         InvalidRequest: the picture cannot be read or sent, or an output has no such name.
     """
-    names = [output] if isinstance(output, str) else list(output)
+    check_outputs(outputs)
     return pb.PredictRequest(
         model_name=model,
         model_version=version,
         image=_image(source),
-        outputs=[kind for name in dict.fromkeys(names) for kind in _kinds(name)],
+        outputs=[kind for name in dict.fromkeys(outputs) for kind in OUTPUTS[name]],
         top_k=top_k,
     )
 
 
-def _kinds(name: str) -> tuple[pb.OutputKind.ValueType, ...]:
-    if name not in OUTPUTS:
-        raise InvalidRequest(f"there is no output {name!r}; there are {', '.join(OUTPUTS)}")
-    return OUTPUTS[name]
+def check_outputs(names: Sequence[str]) -> None:
+    """Refuse a name that is no output's."""
+    for name in names:
+        if name != OVERLAY and name not in OUTPUTS:
+            known = ", ".join((*OUTPUTS, OVERLAY))
+            raise InvalidRequest(f"there is no output {name!r}; there are {known}")
 
 
 def _image(source: Picture) -> pb.Image:
     """Files travel as they are; pixels as a tensor, without loss."""
     match source:
         case bytes():
-            return pb.Image(encoded=source)
+            return pb.Image(encoded=_fitting(source, len(source)))
         case str() | PathLike():
-            return pb.Image(encoded=picture.read_file(source))
+            return _image(picture.read_file(source))
         case Image.Image():
-            return pb.Image(tensor=to_tensor(picture.pixels(source)))
+            return _image(picture.pixels(source))
         case np.ndarray():
-            return pb.Image(tensor=to_tensor(_checked(source)))
+            return pb.Image(tensor=to_tensor(_fitting(_checked(source), source.nbytes)))
     raise InvalidRequest(
         f"a picture is a path, bytes, a PIL image or a numpy array; got {type(source).__name__}"
     )
@@ -98,6 +108,26 @@ def _checked(array: NDArray[Any]) -> NDArray[Any]:
             f"for the network's own input; got {array.dtype} {array.shape}"
         )
     return array
+
+
+def _fitting(source: T, size: int) -> T:
+    if size > IMAGE_BYTES:
+        raise InvalidRequest(
+            f"a picture of {size / 2**20:.0f} MiB does not fit into one request, which takes "
+            f"{IMAGE_BYTES // 2**20} MiB"
+        )
+    return source
+
+
+def card(response: pb.GetModelResponse) -> Card:
+    """One model's card."""
+    try:
+        return Card.model_validate_json(response.card_json)
+    except ValidationError as error:
+        raise ServerFailed(
+            f"the card of {response.name} cannot be read ({error.error_count()} fields are not as "
+            "expected): are server and client of one version?"
+        ) from error
 
 
 def prediction(response: pb.PredictResponse, card: Card) -> Prediction:

@@ -1,9 +1,9 @@
 """What a client does, without doing it: generators that yield calls and are sent their responses.
 
-    flow = predict(...)            one flow serves both clients:
-    call = next(flow)              a client performs the call, blocking or awaiting,
-    call = flow.send(response)     and hands back what came,
-    StopIteration.value            until the flow returns its result
+    flow = predict(...)                 one flow serves both clients:
+    call = advance(flow)                a client performs the call, blocking or awaiting,
+    step = advance(flow, response)      and hands back what came,
+    step.value                          until the step is what the flow returned
 
 So the blocking and the asyncio client differ only in how they perform a call.
 """
@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Generator, MutableMapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
-from anyres_client import codec
+from anyres_client import codec, overlay
 from anyres_client.answers import Estimate, ModelSummary, Size
 from anyres_client.errors import InvalidRequest, ModelNotFound
 from anyres_client.picture import Picture
@@ -33,6 +33,23 @@ class Call:
 
 T = TypeVar("T")
 Flow: TypeAlias = Generator[Call, Any, T]
+
+
+@dataclass(frozen=True)
+class Returned(Generic[T]):
+    """What a flow has come to."""
+
+    value: T
+
+
+def advance(flow: Flow[T], response: object = None) -> Call | Returned[T]:
+    """Hand a flow the response to its call; the next call, or what it returned."""
+    try:
+        return flow.send(response)
+    except StopIteration as done:
+        return Returned(done.value)
+
+
 Cards: TypeAlias = MutableMapping[tuple[str, str], Card]  # (name, version): asked for once
 
 
@@ -50,12 +67,31 @@ class Ask:
 def predict(ask: Ask, cards: Cards) -> Flow[Prediction]:
     """One prediction, with the card of the model that made it."""
     model = ask.model or (yield from _only_model())
-    request = codec.predict_request(ask.picture, model, ask.version, ask.output, ask.top_k)
+    outputs, top_k = yield from _outputs(ask, model, cards)
+    request = codec.predict_request(ask.picture, model, ask.version, outputs, top_k)
     response: pb.PredictResponse = yield Call("Predict", request)
-    key = (response.model_name, response.model_version)
-    if key not in cards:
-        cards[key] = yield from card(*key)
-    return codec.prediction(response, cards[key])
+    known = yield from _known(response.model_name, response.model_version, cards)
+    return codec.prediction(response, known)
+
+
+def _outputs(ask: Ask, model: str, cards: Cards) -> Flow[tuple[list[str], int]]:
+    """The outputs' names, where "overlay" stands for what this model's overlay is drawn from."""
+    names = [ask.output] if isinstance(ask.output, str) else list(ask.output)
+    if codec.OVERLAY not in names:
+        return names, ask.top_k
+    needed, top_k = overlay.needs((yield from _known(model, ask.version, cards)))
+    asked = [name for name in names if name != codec.OVERLAY]
+    return [*asked, *needed], ask.top_k if "top_k" in asked else top_k
+
+
+def _known(name: str, version: str, cards: Cards) -> Flow[Card]:
+    """A card, asked for once; the newest version's every time, since that may change."""
+    if (name, version) in cards:
+        return cards[name, version]
+    answer = yield from card(name, version)
+    if version:
+        cards[name, version] = answer
+    return answer
 
 
 def _only_model() -> Flow[str]:
@@ -75,7 +111,7 @@ def models() -> Flow[tuple[ModelSummary, ...]]:
 def card(name: str, version: str = "") -> Flow[Card]:
     """One model's card."""
     response = yield Call("GetModel", pb.GetModelRequest(name=name, version=version))
-    return Card.model_validate_json(response.card_json)
+    return codec.card(response)
 
 
 def estimate(model: str, size: Size, version: str = "") -> Flow[Estimate]:

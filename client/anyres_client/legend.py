@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from anyres_client.answers import percent
 from anyres_client.palette import inferno
 
 if TYPE_CHECKING:
@@ -103,18 +104,14 @@ def of_heat(name: str, peak: float, width: int) -> Image.Image:
 def _entries(prediction: Prediction) -> list[_Entry]:
     shares = prediction.shares()
     entries = [
-        _Entry(tuple(prediction.palette[s.index].tolist()), s.name, _percent(s.share))
+        _Entry(tuple(prediction.palette[s.index].tolist()), s.name, percent(s.share))
         for s in shares[:MOST_CLASSES]
     ]
     rest = shares[MOST_CLASSES:]
     if rest:
-        more = _percent(sum(s.share for s in rest))
+        more = percent(sum(s.share for s in rest))
         entries.append(_Entry(None, f"{len(rest)} more", more))
     return entries
-
-
-def _percent(share: float) -> str:
-    return "< 1 %" if share < 0.005 else f"{share * 100:.0f} %"
 
 
 def _wide(entry: _Entry, letters: _Type) -> int:

@@ -13,9 +13,11 @@ from anyres_client.palette import inferno
 
 if TYPE_CHECKING:
     from anyres_client.prediction import Prediction
+    from anyres_proto.card import Card
 
 CLASS_ALPHA = 0.6
 HEAT_ALPHA = 0.85
+HEAT_TOP_K = 5
 SATURATION = 0.35  # what the photo keeps of its own, so that a colour is a statement
 RAMP = tuple(range(256)) * 3  # every value of every channel
 SHADOW = 72  # what its black becomes under a class map, so that a class's colour stays that class's
@@ -24,6 +26,17 @@ SHADOW = 72  # what its black becomes under a class map, so that a class's colou
 def shows_classes(task: str) -> bool:
     """Whether an overlay of such a model is its class map, and not the heat of one class."""
     return task == "segmentation"
+
+
+def needs(card: Card) -> tuple[tuple[str, ...], int]:
+    """The outputs to ask for where an overlay is to be drawn, and how many classes of `top_k`.
+
+    Every class's probability would be as large as the picture itself, and beyond the best few
+    there is no heat to be seen.
+    """
+    if shows_classes(card.task):
+        return ("classes",), 1
+    return ("classes", "top_k"), min(HEAT_TOP_K, card.output.channels)
 
 
 def of_classes(prediction: Prediction, photo: picture.Picture, alpha: float | None) -> Image.Image:

@@ -58,7 +58,7 @@ def _open(picture: Picture) -> Image.Image:
     encoded = picture if isinstance(picture, bytes) else read_file(picture)
     try:
         return ImageOps.exif_transpose(Image.open(BytesIO(encoded)))
-    except (UnidentifiedImageError, OSError) as error:
+    except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
         raise InvalidRequest(f"cannot draw on this picture: {error}") from error
 
 

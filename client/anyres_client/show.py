@@ -10,32 +10,41 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from anyres_client import saving
-from anyres_client.answers import ModelSummary, size_text
-from anyres_client.errors import InvalidRequest
+from anyres_client.answers import ModelSummary, percent, size_text
 from anyres_client.prediction import Prediction
 from anyres_proto.card import AxisContract, Card
 
 Done = Sequence[tuple[Path, Prediction]]
 
+WIDEST = 100  # columns; longer lines are hard to read, however wide the screen
+
+
+def _print(table: Table) -> None:
+    console = Console()
+    console.print(table, width=min(WIDEST, console.width))
+
 
 def predictions_as_table(done: Done) -> None:
     """One row a photo: size, grid, route, time, and the shares of its classes."""
+    if not done:
+        return
     table = Table(box=None, pad_edge=False)
     for heading in ("photo", "size", "grid", "route", "ms"):
         table.add_column(heading, no_wrap=heading != "photo", overflow="fold")
     table.add_column("classes, by share of the cells")
     for photo, prediction in done:
         table.add_row(
-            str(photo),
+            Text(str(photo)),
             size_text(prediction.image_size),
             size_text(prediction.grid_size),
             _route(prediction),
             f"{prediction.timing.total_s * 1000:.0f}",
-            _shares(prediction),
+            Text(_shares(prediction)),
         )
-    Console().print(table)
+    _print(table)
 
 
 def _route(prediction: Prediction) -> str:
@@ -46,7 +55,7 @@ def _route(prediction: Prediction) -> str:
 def _shares(prediction: Prediction) -> str:
     if "classes" not in prediction.outputs:
         return "not asked for"
-    return ", ".join(f"{share.name} {share.share:.0%}" for share in prediction.shares(3))
+    return ", ".join(f"{share.name} {percent(share.share)}" for share in prediction.shares(3))
 
 
 def predictions_as_json(done: Done) -> None:
@@ -54,19 +63,6 @@ def predictions_as_json(done: Done) -> None:
     for photo, prediction in done:
         line = {"photo": str(photo), **saving.summary(prediction, shares=10)}
         sys.stdout.write(json.dumps(line) + "\n")
-
-
-def saved(
-    prediction: Prediction, photo: Path, target: Path, *, overlay: bool, several: bool
-) -> None:
-    """Write to `target`, or below it where it is a folder or there are several photos."""
-    if several or target.is_dir() or not target.suffix:
-        target.mkdir(parents=True, exist_ok=True)
-        target = target / f"{photo.stem}.{'overlay.' if overlay else ''}png"
-    try:
-        prediction.save(target, overlay_on=photo if overlay else None)
-    except OSError as error:
-        raise InvalidRequest(f"cannot write {target}: {error.strerror or error}") from error
 
 
 def models_as_table(models: Sequence[ModelSummary]) -> None:
@@ -77,8 +73,9 @@ def models_as_table(models: Sequence[ModelSummary]) -> None:
     for model in models:
         state = "ready" if model.ready else "not ready"
         what = model.sizes if model.ready else model.reason
-        table.add_row(model.name, ", ".join(model.versions), model.task, state, what)
-    Console().print(table)
+        versions = ", ".join(model.versions)
+        table.add_row(*map(Text, (model.name, versions, model.task, state, what)))
+    _print(table)
 
 
 def models_as_json(models: Sequence[ModelSummary]) -> None:
@@ -110,8 +107,8 @@ def card_as_text(card: Card) -> None:
     }
     for what, said in rows.items():
         if said:
-            table.add_row(what, said)
-    Console().print(table)
+            table.add_row(what, Text(said))
+    _print(table)
 
 
 def _axis(axis: AxisContract) -> str:

@@ -20,7 +20,7 @@ def predict(
     ] = "localhost:8001",
     output: Annotated[
         list[str] | None,
-        typer.Option(help="classes, confidence, top_k, probabilities, logits; may be repeated."),
+        typer.Option(help="classes, confidence, top_k, probabilities or logits; again for more."),
     ] = None,
     top_k: Annotated[int, typer.Option(min=1, help="How many classes a cell for top_k.")] = 5,
     save: Annotated[
@@ -35,22 +35,18 @@ def predict(
 ) -> None:
     """Predict photos at their own sizes.
 
-    Prints what the model sees: the shares of the cells that each class has.
+    Prints what the model sees: the shares of the cells that each class has. A photo that the
+    server refuses is reported and skipped; the exit code is 2 then.
 
     Example: anyres predict photo.jpg --model climate_unet --overlay --save overlay.png
     """
     from anyres_client.client import Client
-    from anyres_client.show import predictions_as_json, predictions_as_table, saved
+    from anyres_client.photos import Order, predict_each
+    from anyres_client.show import predictions_as_json, predictions_as_table
 
-    if overlay and save is None:
-        raise typer.BadParameter("--overlay needs --save FILE or FOLDER to write to")
-    outputs = list(dict.fromkeys(output or (["classes", "confidence"] if overlay else ["classes"])))
-    several = len(photos) > 1
-    done = []
+    order = Order(photos, model, tuple(output or ("classes",)), top_k, save, overlay=overlay)
     with Client(server, timeout=timeout) as client:
-        for photo in photos:
-            prediction = client.predict(photo, model=model, output=outputs, top_k=top_k)
-            if save is not None:
-                saved(prediction, photo, save, overlay=overlay, several=several)
-            done.append((photo, prediction))
+        done, failed = predict_each(order, client)
     (predictions_as_json if as_json else predictions_as_table)(done)
+    if failed:
+        raise typer.Exit(2)
