@@ -20,13 +20,14 @@ from typing import TypeVar
 from anyres_analyzer.tile_plan import Tile
 from anyres_server.admission import Admission
 from anyres_server.batching import Batcher
+from anyres_server.canvas import Canvas
 from anyres_server.errors import InvalidRequest, TooLarge
 from anyres_server.image import Opened, Source, check_pixels, open_image
 from anyres_server.machine import mib
 from anyres_server.model import Floats, Model, Prediction, Request, RouteKind, Size, Timing
 from anyres_server.pace import Pace
 from anyres_server.reduce import Reduction
-from anyres_server.tiling import Canvas, Route, Router
+from anyres_server.tiling import Route, Router
 
 T = TypeVar("T")
 
