@@ -5,14 +5,13 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ASSETS := out/assets
 MODELS := mobilenet_v2 mobilenet_v2_fcn climate_unet
 
-.PHONY: help install install-check install-test models demo test check climate stubs format clean
+.PHONY: help install install-test models demo test check climate stubs format clean
 .DEFAULT_GOAL := help
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 install: .venv/.demo ## .venv with everything the demo needs
-install-check: .venv/.check
 install-test: .venv/.test
 
 # One pip command each, so that constraints.txt pins torch before anything else asks for it.
@@ -39,7 +38,7 @@ demo: models ## export, serve and predict on real photographs; see out/demo/inde
 test: .venv/.test models ## all tests
 	$(BIN)/pytest
 
-check: .venv/.check ## lint, types, layers, fresh stubs, and the tests that need no torch
+check: .venv/.test ## lint, types, layers, fresh stubs, and the tests that need no torch
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
@@ -51,10 +50,10 @@ climate: .venv/.demo $(ASSETS)/.complete ## train the climate U-Net anew, on two
 	$(PIP) install --no-deps --target $(ASSETS) -r models/climate_unet/requirements.txt
 	$(BIN)/python models/climate_unet/train.py --assets $(ASSETS)
 
-stubs: .venv/.check ## write the protobuf stubs anew
+stubs: .venv/.test ## write the protobuf stubs anew
 	$(BIN)/python proto/generate.py
 
-format: .venv/.check ## format and mend what can be mended
+format: .venv/.test ## format and mend what can be mended
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 

@@ -22,11 +22,11 @@ def main(
     out: Annotated[Path, typer.Option(help="Folder for the pictures and the page.")],
 ) -> None:
     """Serve the models, predict the pictures, write the page, print the table."""
-    with served(models) as address, Client(address) as client:
+    with served(models, out / "server.log") as address, Client(address) as client:
         client.wait_ready(READY_WITHIN_S)
         rows = list(jobs.run(client, assets))
         difference = jobs.heads_agree(client, assets)
-    console = Console()
+    console = Console(highlight=False, soft_wrap=True)
     console.print(_table(rows))
     for row in rows:
         if row.refusal:
@@ -39,12 +39,14 @@ def main(
 
 
 def _table(rows: list[jobs.Row]) -> Table:
-    table = Table("picture", "size", "model", "grid", "route", "seconds", "answer", box=None)
+    table = Table(box=None, pad_edge=False)
+    for heading in ("picture", "size", "model", "grid", "route", "s", "top classes"):
+        table.add_column(heading, no_wrap=True)
     for row in rows:
-        name = row.job.picture.name + (" (resized)" if row.job.squeezed else "")
+        size = row.size + (", resized" if row.job.squeezed else "")
         answer = row.answer if row.prediction else "see below"
-        seconds = f"{row.seconds:.2f}"
-        table.add_row(name, row.size, row.job.model, row.grid, row.route, seconds, answer)
+        name, seconds = row.job.picture.name, f"{row.seconds:.2f}"
+        table.add_row(name, size, row.job.model, row.grid, row.route, seconds, answer)
     return table
 
 

@@ -74,7 +74,12 @@ class Row:
         """The top classes: shares of the map where it is dense, probabilities where it is not."""
         if self.prediction is None:
             return self.refusal
-        return ", ".join(f"{name} {part:.0%}" for name, part in _top(self.prediction, 3))
+        return ", ".join(f"{name} {part:.0%}" for name, part in self.top)
+
+    @property
+    def top(self) -> list[tuple[str, float]]:
+        """The top three classes: names and parts."""
+        return [] if self.prediction is None else _top(self.prediction, 3)
 
 
 def _top(prediction: Prediction, count: int) -> list[tuple[str, float]]:

@@ -42,7 +42,7 @@ def _shown(row: Row, folder: Path) -> Shown:
     name = f"{row.job.picture.stem}-{row.photo.width}x{row.photo.height}"
     photo = f"{name}.jpg"
     _fitting(row.photo).save(folder / photo, quality=90)
-    if row.prediction is None:
+    if row.prediction is None or not row.prediction.card.output.dense:
         return Shown(row, photo, None)
     overlay = f"{name}-{row.job.model}.png"
     _fitting(row.prediction.overlay(row.photo)).save(folder / overlay)

@@ -14,25 +14,30 @@ _LISTENING = re.compile(r"listening on (\S+)")
 
 
 @contextmanager
-def served(models: Path) -> Iterator[str]:
+def served(models: Path, log: Path) -> Iterator[str]:
     """Serve a folder of models; gives the address, stops the server at the end.
 
     Raises:
-        RuntimeError: the server ended before it listened; its own words are on stderr.
+        RuntimeError: the server ended before it listened; its own words are in `log`.
     """
     anyres = Path(sys.executable).with_name("anyres")
     command = [str(anyres), "serve", str(models), "--host", "127.0.0.1", "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        log.open("w") as words,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=words, text=True) as process,
+    ):
         try:
-            yield _address(process)
+            yield _address(process, log)
         finally:
             process.terminate()
             process.wait(STOPS_WITHIN_S)
 
 
-def _address(process: subprocess.Popen[str]) -> str:
+def _address(process: subprocess.Popen[str], log: Path) -> str:
     assert process.stdout is not None, "a pipe was asked for"
     for line in process.stdout:
         if found := _LISTENING.search(line):
             return found[1]
-    raise RuntimeError(f"the server ended with code {process.wait()} before it listened")
+    code = process.wait()
+    raise RuntimeError(f"the server ended with code {code} before it listened; see {log}")

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import onnx
@@ -60,8 +62,8 @@ def _module_outputs(model: nn.Module, image: Tensor) -> dict[str, NDArray[np.flo
     """The output of every leaf module that runs, in order of running."""
     outputs: dict[str, NDArray[np.float32]] = {}
 
-    def remember(name: str) -> object:
-        def hook(_module: nn.Module, _inputs: object, output: object) -> None:
+    def remember(name: str) -> Callable[[nn.Module, Any, Any], None]:
+        def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
             if isinstance(output, Tensor):
                 outputs[name] = output.detach().numpy()
 

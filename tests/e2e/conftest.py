@@ -24,11 +24,11 @@ def assets() -> Path:
 
 
 @pytest.fixture(scope="session")
-def address(assets: Path) -> Iterator[str]:
+def address(assets: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A server of the three models that we ship."""
     if len(list(MODELS.glob("*.onnx"))) < 3:
         pytest.skip("`make models` exports the models")
-    with served(MODELS) as address:
+    with served(MODELS, tmp_path_factory.mktemp("server") / "log") as address:
         yield address
 
 

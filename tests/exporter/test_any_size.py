@@ -80,7 +80,8 @@ def test_a_strided_network_with_a_minimum_keeps_its_grid(tmp_path: Path) -> None
             self.up = nn.ConvTranspose2d(4, 4, 2, stride=2)
 
         def forward(self, x: Tensor) -> Tensor:
-            return x[:, :1] + self.up(self.down(x))
+            y: Tensor = x[:, :1] + self.up(self.down(x))
+            return y
 
     path = export(
         Valid(),

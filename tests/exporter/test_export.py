@@ -36,7 +36,8 @@ class Stem(nn.Module):
 
 class Dense(Stem):
     def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.stem(x))
+        y: Tensor = F.relu(self.stem(x))
+        return y
 
 
 class FlattenedHead(Stem):
@@ -45,7 +46,8 @@ class FlattenedHead(Stem):
         self.head = nn.Linear(4 * 64, 5)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.stem(x).flatten(1))
+        y: Tensor = self.head(self.stem(x).flatten(1))
+        return y
 
 
 class PooledHead(Stem):
@@ -54,7 +56,8 @@ class PooledHead(Stem):
         self.head = nn.Linear(4, 5)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.stem(x).mean((2, 3)))
+        y: Tensor = self.head(self.stem(x).mean((2, 3)))
+        return y
 
 
 class AdaptivePool(Stem):
@@ -65,19 +68,22 @@ class AdaptivePool(Stem):
         self.pool = nn.AdaptiveAvgPool2d(7)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.stem(x) + self.pool(self.stem(x)).mean()
+        y: Tensor = self.stem(x) + self.pool(self.stem(x)).mean()
+        return y
 
 
 class BakedSize(Stem):
     def forward(self, x: Tensor) -> Tensor:
-        return F.interpolate(self.stem(x), size=(32, 32))
+        y: Tensor = F.interpolate(self.stem(x), size=(32, 32))
+        return y
 
 
 class SizeInPython(Stem):
     """A branch on the size that the trace cannot see."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.stem(x) if x.shape[2] <= 32 else -self.stem(x)
+        y: Tensor = self.stem(x) if x.shape[2] <= 32 else -self.stem(x)
+        return y
 
 
 def exported(
