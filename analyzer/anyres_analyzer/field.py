@@ -191,9 +191,15 @@ def propagate(
         call = Call(node, fields, samples, graph.opset, surplus(*first))
         rule = rules.get(node.op_type)
         field = _without_a_rule(call) if rule is None else rule(call)
-        for name in filter(None, node.outputs):
-            known[name] = _extended(field, node, surplus(name, field))
+        for index, name in enumerate(node.made):
+            own = field if index == 0 or node.op_type == "Split" else _beside(field, node)
+            known[name] = _extended(own, node, surplus(name, own))
     return known
+
+
+def _beside(field: Field, node: Node) -> Field:
+    """A further output: the indices of a pool, the statistics of a norm."""
+    return field.unknown(node, "no rule for its further outputs")
 
 
 def _extended(field: Field, node: Node, surplus: Fraction | None) -> Field:

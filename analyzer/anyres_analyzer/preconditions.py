@@ -27,7 +27,8 @@ def _window_fits(node: Node, inputs: Inputs) -> str | None:
     for axis in range(len(image.shape) - 2):
         window = window_of(node, axis, weight.shape if weight is not None else None)
         available = image.shape[2 + axis] + window.pad_before + window.pad_after
-        if window.extent > available and not window.same:
+        overhang = window.stride - 1 if node.attributes.get("ceil_mode", 0) else 0
+        if window.extent > available + overhang and not window.same:
             return (
                 f"its window spans {window.extent} pixels, padding included there are {available}"
             )
@@ -106,6 +107,12 @@ def _pads(node: Node, inputs: Inputs) -> tuple[list[int], list[int]]:
     return before, after
 
 
+def _cuts_into_blocks(node: Node, inputs: Inputs) -> str | None:
+    block, sizes = node.attributes["blocksize"], _present(inputs[0]).shape[2:]
+    uneven = next((size for size in sizes if size % block), None)
+    return f"it cuts blocks of {block} out of a map of {uneven}" if uneven else None
+
+
 def _listed(sizes: Sequence[int]) -> str:
     return " and ".join(str(size) for size in dict.fromkeys(sizes))
 
@@ -124,6 +131,7 @@ CHECKS: Mapping[str, Callable[[Node, Inputs], str | None]] = {
     "MatMul": _matrices_agree,
     "Concat": _joins_agree,
     "Pad": _mirrors_what_is_there,
+    "SpaceToDepth": _cuts_into_blocks,
 } | dict.fromkeys(
     "Add Sub Mul Div Pow Max Min Mean Sum Where Equal Greater Less And Or PRelu".split(),
     _broadcasts,

@@ -30,7 +30,7 @@ class Trial:
             UnsupportedGraph: none was found; says what stopped the first.
         """
         declared = self._graph.image.dims[2:]
-        sides = (*_LIKELY, *range(1, 1025))
+        sides = (*_LIKELY, *range(2, 1025), 1)  # 1 last: a single pixel broadcasts to anything
         tried = dict.fromkeys(
             tuple(dim if isinstance(dim, int) else side for dim in declared) for side in sides
         )

@@ -1,0 +1,295 @@
+"""Size contracts against ONNX Runtime: every size from 1 to 70 is really run.
+
+The contract's answer is asked of the card's `AxisContract`, which is what a server asks.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import onnx.parser
+import onnxruntime as ort
+import pytest
+from onnxruntime.capi.onnxruntime_pybind11_state import (
+    Fail,
+    InvalidArgument,
+    RuntimeException,
+)
+
+from anyres_analyzer import analyze
+from anyres_proto.card import AxisContract
+
+SIZES = range(1, 71)
+W3 = "float[1,1,3,3] k3 = {1,1,1,1,1,1,1,1,1}"
+W2 = "float[1,1,2,2] k2 = {1,1,1,1}"
+TWO = "float[4] two = {1,1,2,2}"
+DOWN = "<kernel_shape=[2,2], strides=[2,2]>"
+
+
+def network(body: str, *weights: str, image: str = "N,1,H,W") -> onnx.ModelProto:
+    return onnx.parser.parse_model(
+        f'<ir_version: 8, opset_import: ["" : 18]> net (float[{image}] x) => (float y) '
+        f"<{', '.join(weights)}> {{ {body} }}"
+    )
+
+
+def fully_connected(inputs: int) -> str:
+    return f"float[{inputs},2] fc = {{{','.join('1' * 2 * inputs)}}}"
+
+
+U_NET = network(
+    f"""
+    a = Conv <pads=[1,1,1,1]> (x, k3)
+    b = MaxPool {DOWN} (a)
+    c = MaxPool {DOWN} (b)
+    d = Resize <mode="nearest"> (c, , two)
+    e = Concat <axis=1> (b, d)
+    f = Slice (e, zero, one, one)
+    g = ConvTranspose <strides=[2,2]> (f, k2)
+    [last_skip] y = Concat <axis=1> (a, g)
+    """,
+    W3,
+    W2,
+    TWO,
+    "int64[1] zero = {0}",
+    "int64[1] one = {1}",
+)
+# The stem rounds up, so sizes 3 and 4 (mod 4) go through: two residues, of which one is promised.
+ROUNDED_STEM = network(
+    f"""
+    a = Conv <strides=[2,2], pads=[1,1,1,1]> (x, k3)
+    b = MaxPool {DOWN} (a)
+    c = Resize <mode="nearest"> (b, , two)
+    y = Add (a, c)
+    """,
+    W3,
+    TWO,
+)
+VALID_U_NET = network(
+    f"""
+    a = Conv (x, k3)
+    b = MaxPool {DOWN} (a)
+    c = Conv (b, k3)
+    d = ConvTranspose <strides=[2,2]> (c, k2)
+    e = Slice (a, two2, minus2, axes)
+    [skip] f = Concat <axis=1> (e, d)
+    y = Relu (f)
+    """,
+    W3,
+    W2,
+    "int64[2] two2 = {2,2}",
+    "int64[2] minus2 = {-2,-2}",
+    "int64[2] axes = {2,3}",
+)
+FC_OVER_SPACE = network(
+    f"a = MaxPool {DOWN} (x)\nb = MaxPool {DOWN} (a)\nc = Flatten (b)\n[fc6] y = Gemm (c, fc)",
+    fully_connected(12),
+    image="N,1,12,W",
+)
+ROWS_FOR_PIXELS = network(
+    f"a = MaxPool {DOWN} (x)\n[view] b = Reshape (a, rows)\ny = Gemm (b, fc)",
+    fully_connected(12),
+    "int64[2] rows = {-1,12}",
+    image="N,1,8,W",
+)
+AFTER_POOLING = network(
+    "a = GlobalAveragePool (x)\nb = Flatten (a)\ny = Gemm (b, fc)", fully_connected(1)
+)
+PADDED_TO_STEP = network(
+    f"""
+    size = Shape <start=2> (x)
+    gap = Sub (zero, size)
+    after = Mod (gap, step)
+    pads = Concat <axis=0> (none, after)
+    p = Pad <mode="edge"> (x, pads, , axes)
+    a = MaxPool {DOWN} (p)
+    b = MaxPool {DOWN} (a)
+    c = Resize <mode="nearest"> (b, , two)
+    d = Add (a, c)
+    e = ConvTranspose <strides=[2,2]> (d, k2)
+    y = Slice (e, none, size, axes)
+    """,
+    W2,
+    TWO,
+    "int64[1] zero = {0}",
+    "int64[1] step = {4}",
+    "int64[2] none = {0,0}",
+    "int64[2] axes = {2,3}",
+)
+EXACT = {
+    "a padded convolution": network("y = Conv <pads=[1,1,1,1]> (x, k3)", W3),
+    "a dilated convolution": network("y = Conv <dilations=[4,4]> (x, k3)", W3),
+    "strides and pools": network(
+        "a = Conv <strides=[2,2]> (x, k3)\n"
+        "b = MaxPool <kernel_shape=[2,2], strides=[2,2], ceil_mode=1> (a)\n"
+        "y = AveragePool <kernel_shape=[3,3], strides=[3,3], ceil_mode=1> (b)",
+        W3,
+    ),
+    "mirrored padding": network(
+        "a = MaxPool <kernel_shape=[2,2], strides=[2,2], ceil_mode=1> (x)\n"
+        'b = Pad <mode="reflect"> (a, p)\ny = Conv (b, k3)',
+        W3,
+        "int64[8] p = {0,0,3,3,0,0,2,2}",
+    ),
+    "same padding": network('y = Conv <auto_pad="SAME_UPPER", strides=[2,2]> (x, k3)', W3),
+    "a crop": network(
+        "y = Slice (x, s, e, a)", "int64[1] s = {5}", "int64[1] e = {-6}", "int64[1] a = {3}"
+    ),
+    "a U-Net": U_NET,
+    "a U-Net without padding": VALID_U_NET,
+    "an FC layer over space": FC_OVER_SPACE,
+    "pixels that become rows": ROWS_FOR_PIXELS,
+    "global pooling before the FC layer": AFTER_POOLING,
+    "padding to the step inside": PADDED_TO_STEP,
+    "a depth to space": network(
+        "a = SpaceToDepth <blocksize=2> (x)\ny = DepthToSpace <blocksize=2> (a)"
+    ),
+}
+INEXACT = {
+    "a stem that rounds up": ROUNDED_STEM,
+    # ONNX Runtime cuts a pool's window to a map that is too small for it; PyTorch refuses.
+    "a pool": network("y = MaxPool <kernel_shape=[3,3], strides=[2,2]> (x)"),
+    # A single pixel can be stretched to anything; nobody means that.
+    "a constant table": network("y = Add (x, t)", f"float[1,1,1,9] t = {{{','.join('1' * 9)}}}"),
+}
+
+
+def taken(model: onnx.ModelProto, height: int) -> set[int]:
+    """The widths that run and give one answer for each of two images."""
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    session = ort.InferenceSession(model.SerializeToString(), options)
+
+    def runs(width: int) -> bool:
+        try:
+            output = session.run(None, {"x": np.ones((2, 1, height, width), np.float32)})[0]
+        except (Fail, InvalidArgument, RuntimeException):
+            return False
+        return output.shape[0] == 2 and output.size > 0
+
+    return {width for width in SIZES if runs(width)}
+
+
+def admitted(model: onnx.ModelProto) -> tuple[set[int], int]:
+    sizes = analyze(model).sizes
+    height = next(
+        n for n in range(24, 1, -1) if AxisContract.model_validate(sizes.height).admits(n)
+    )
+    width = AxisContract.model_validate(sizes.width)
+    return {n for n in SIZES if width.admits(n)}, height
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_exactly_the_sizes_that_run_are_admitted(name: str) -> None:
+    sizes, height = admitted(EXACT[name])
+    assert sizes == taken(EXACT[name], height)
+
+
+@pytest.mark.parametrize("name", INEXACT)
+def test_no_size_is_admitted_that_does_not_run(name: str) -> None:
+    sizes, height = admitted(INEXACT[name])
+    assert sizes
+    assert sizes < taken(INEXACT[name], height)
+
+
+def test_a_u_net_takes_multiples_of_its_deepest_stride_and_names_the_join() -> None:
+    width = analyze(U_NET).sizes.width
+    assert (width.verdict, width.minimum, width.step, width.maximum) == ("stepped", 4, 4, None)
+    assert width.node is not None
+    assert "Concat" in width.node
+    assert "joins maps of different sizes" in width.reason
+
+
+def test_a_u_net_without_padding_starts_at_its_minimum() -> None:
+    """Worked by hand: 10 -> 8 -> 4 -> 2 -> 4, and 8 - 4 = 4; 8 leaves nothing to convolve."""
+    width = analyze(VALID_U_NET).sizes.width
+    assert (width.verdict, width.minimum, width.step) == ("stepped", 8, 2)
+
+
+def test_an_fc_layer_over_space_takes_the_sizes_that_round_to_its_map() -> None:
+    width = analyze(FC_OVER_SPACE).sizes.width
+    assert (width.verdict, width.minimum, width.maximum, width.step) == ("fixed", 16, 19, 1)
+    assert width.node == "'fc6' (Gemm)"
+    assert "contract 12 values" in width.reason
+
+
+def test_pixels_must_not_become_rows_of_the_batch() -> None:
+    width = analyze(ROWS_FOR_PIXELS).sizes.width
+    assert (width.verdict, width.minimum, width.maximum) == ("fixed", 6, 7)
+    assert width.node is not None
+
+
+def test_a_free_net_names_nobody() -> None:
+    width = analyze(EXACT["a padded convolution"]).sizes.width
+    assert (width.verdict, width.minimum, width.step, width.node) == ("free", 1, 1, None)
+
+
+def test_a_minimum_is_explained_by_the_window_that_does_not_fit() -> None:
+    width = analyze(EXACT["a dilated convolution"]).sizes.width
+    assert (width.verdict, width.minimum) == ("free", 9)
+    assert width.reason == "its window spans 9 pixels, padding included there are 8"
+
+
+def test_padding_to_the_step_inside_makes_every_size_free() -> None:
+    width = analyze(PADDED_TO_STEP).sizes.width
+    assert (width.verdict, width.minimum, width.step) == ("free", 1, 1)
+
+
+def test_a_pinned_classifier_names_its_head() -> None:
+    model = network(
+        "[pool] a = GlobalAveragePool (x)\nb = Flatten (a)\n[head] y = Gemm (b, fc)",
+        fully_connected(1),
+        image="N,1,224,224",
+    )
+    width = analyze(model).sizes.width
+    assert (width.verdict, width.minimum, width.maximum) == ("fixed", 224, 224)
+    assert width.node == "'head' (Gemm)"
+    assert "'pool' (GlobalAveragePool)" in width.reason
+
+
+def test_the_head_is_not_a_layer_that_only_weighs_channels() -> None:
+    """Squeeze and excitation has fully connected layers too, but the map goes on."""
+    model = network(
+        """
+        s = GlobalAveragePool (x)
+        t = Flatten (s)
+        [squeeze] u = Gemm (t, one)
+        v = Reshape (u, back)
+        z = Mul (x, v)
+        [pool] a = GlobalAveragePool (z)
+        b = Flatten (a)
+        [head] y = Gemm (b, fc)
+        """,
+        fully_connected(1),
+        "float[1,1] one = {1}",
+        "int64[4] back = {-1,1,1,1}",
+        image="N,1,32,32",
+    )
+    assert analyze(model).sizes.width.node == "'head' (Gemm)"
+
+
+def test_a_dimension_declared_static_is_fixed_and_the_other_is_not() -> None:
+    sizes = analyze(network("y = Relu (x)", image="N,1,48,W")).sizes
+    assert (sizes.height.verdict, sizes.height.minimum, sizes.height.maximum) == ("fixed", 48, 48)
+    assert (sizes.height.node, sizes.height.reason) == (None, "the input declares it")
+    assert sizes.width.verdict == "free"
+
+
+def test_each_axis_has_a_contract_of_its_own() -> None:
+    pool = "MaxPool <kernel_shape=[1,2], strides=[1,2]>"
+    body = f"a = {pool} (x)\nb = Resize (a, , wide)\ny = Add (x, b)"
+    sizes = analyze(network(body, "float[4] wide = {1,1,1,2}")).sizes
+    assert (sizes.height.verdict, sizes.width.verdict) == ("free", "stepped")
+
+
+def test_an_operator_without_a_rule_makes_the_verdict_unknown() -> None:
+    model = network('[odd] a = Einsum <equation="nchw->nchw"> (x)\ny = Conv (a, k3)', W3)
+    width = analyze(model).sizes.width
+    assert (width.verdict, width.minimum, width.step) == ("unknown", 3, 1)
+    assert width.node == "'odd' (Einsum)"
+    assert "no rule for operator Einsum" in width.reason
+
+
+def test_an_operator_without_a_rule_beside_the_path_changes_nothing() -> None:
+    model = network('y = Conv (x, k3)\nz = Einsum <equation="nchw->nhw"> (x)', W3)
+    assert analyze(model).sizes.width.verdict == "free"
