@@ -1,0 +1,89 @@
+"""What travels for each kind of picture that people hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from anyres_client import Client, InvalidRequest
+from anyres_client.codec import IMAGE_BYTES
+from anyres_proto.anyres.v1 import dense_prediction_pb2 as pb
+from anyres_proto.tensors import to_array
+
+
+def sent(fake: Any, picture: Any) -> pb.Image:
+    with Client(fake.address) as client:
+        client.predict(picture, model="zones")
+    return fake.requests[-1].image
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "tif", "bmp"])
+def test_a_file_travels_as_its_bytes(fake: Any, tmp_path: Path, pixels: Any, suffix: str) -> None:
+    path = tmp_path / f"photo.{suffix}"
+    Image.fromarray(pixels).save(path)
+    for picture in (path, str(path), path.read_bytes()):
+        assert sent(fake, picture).encoded == path.read_bytes()
+
+
+def test_what_is_no_image_is_left_for_the_server_to_say(fake: Any, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no picture")
+    with pytest.raises(InvalidRequest, match="no PNG or JPEG"):
+        sent(fake, tmp_path / "notes.txt")
+
+
+def test_an_array_travels_as_it_is(fake: Any, pixels: Any) -> None:
+    assert (to_array(sent(fake, pixels).tensor) == pixels).all()
+
+
+def test_a_view_of_an_array_travels_as_it_looks(fake: Any, pixels: Any) -> None:
+    assert (to_array(sent(fake, pixels[::-2, ::3]).tensor) == pixels[::-2, ::3]).all()
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "1", "P"])
+def test_a_pil_image_travels_without_loss(fake: Any, pixels: Any, mode: str) -> None:
+    image = Image.fromarray(pixels).convert(mode)
+    got = to_array(sent(fake, image).tensor)
+    back = image.convert("RGB" if mode == "P" else "L" if mode == "1" else mode)
+    assert (got == np.asarray(back)).all()
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "CMYK", "F", "LA"])
+def test_a_pil_image_that_would_lose_something_is_refused(fake: Any, mode: str) -> None:
+    with pytest.raises(InvalidRequest, match=rf"{mode} would lose .*convert\('RGB'\)"):
+        sent(fake, Image.new(mode, (3, 2)))
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.zeros((2, 3), np.float64),
+        np.zeros((2, 3), np.float32),
+        np.zeros((2, 3), bool),
+        np.zeros(6, np.uint8),
+        np.zeros((1, 3, 2, 2), np.float32),
+    ],
+    ids=str,
+)
+def test_an_array_that_is_no_picture_is_refused_by_type_and_shape(fake: Any, array: Any) -> None:
+    with pytest.raises(InvalidRequest, match=rf"got {array.dtype} \({array.shape[0]}"):
+        sent(fake, array)
+
+
+def test_a_file_that_is_not_there_is_said_by_name(fake: Any, tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequest, match=r"cannot read .*gone.png: No such file"):
+        sent(fake, tmp_path / "gone.png")
+
+
+def test_a_thing_that_is_no_picture_is_said_by_type(fake: Any) -> None:
+    with pytest.raises(InvalidRequest, match="got int"):
+        sent(fake, 7)
+
+
+def test_a_picture_larger_than_a_request_is_said_so(fake: Any) -> None:
+    with pytest.raises(InvalidRequest, match="256 MiB does not fit"):
+        sent(fake, bytes(IMAGE_BYTES + 1))
+    assert not fake.requests
