@@ -213,7 +213,7 @@ def serve(models: Path) -> Serve:
     async def serving(*names: str, opening: Any = None, **settings: Any) -> AsyncIterator[Served]:
         for name in names:
             save(models, name)
-        chosen = Settings(models=models, port=0, threads=1, grace_s=5, **settings)
+        chosen = Settings(models=models, port=0, threads=1, **({"grace_s": 5.0} | settings))
         seam = {"opening": opening} if opening else {}
         async with (
             running_server(chosen, **seam) as server,

@@ -15,6 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 from anyres_proto.anyres.v1 import dense_prediction_pb2 as pb
+from anyres_proto.anyres.v1.dense_prediction_pb2_grpc import DensePredictionServiceStub
 from anyres_server.engine import Engine, open_engine
 from anyres_server.model import Floats
 
@@ -127,3 +128,21 @@ async def test_a_stream_keeps_to_its_own_limit_and_leaves_room_for_others(
         answers = [answer async for answer in served.stub.PredictStream(iter(requests))]
     assert sorted(answer.id for answer in answers) == [request.id for request in requests]
     assert all(answer.HasField("response") for answer in answers)
+
+
+async def test_grace_has_an_end_and_those_who_still_wait_are_answered(
+    serve: Any, held: Held, png: Png
+) -> None:
+    async with serve("stride4", opening=held.open, grace_s=0.05) as served:
+        address = f"127.0.0.1:{served.server.port}"
+        own = grpc.aio.insecure_channel(address)
+        stub = DensePredictionServiceStub(own)
+        image = pb.Image(encoded=png(PIXELS))
+        stuck = [
+            stub.Predict(pb.PredictRequest(model_name="stride4", image=image)) for _ in range(2)
+        ]
+        await a_run_began(held)
+        threading.Timer(1.3, held.go.set).start()  # the process may end then, not the calls
+    codes = {await call.code() for call in stuck}
+    await own.close()
+    assert codes <= {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
