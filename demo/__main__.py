@@ -14,6 +14,7 @@ from demo import jobs, page
 from demo.serving import served
 
 READY_WITHIN_S = 60
+WIDTH = 116  # what the table needs; a narrower terminal wraps it rather than losing words
 
 
 def main(
@@ -26,7 +27,7 @@ def main(
         client.wait_ready(READY_WITHIN_S)
         rows = list(jobs.run(client, assets))
         difference = jobs.heads_agree(client, assets)
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(width=max(Console().width, WIDTH), highlight=False, soft_wrap=True)
     console.print(_table(rows))
     for row in rows:
         if row.refusal:

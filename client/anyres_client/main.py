@@ -87,14 +87,21 @@ def _app(points: Sequence[EntryPoint]) -> typer.Typer:
     return app
 
 
-def _options(
-    show_version: Annotated[
-        bool, typer.Option("--version", help="Print the version and leave.", is_eager=True)
-    ] = False,
-) -> None:
-    if show_version:
+def _print_version(wanted: bool) -> None:
+    if wanted:
         typer.echo(version("anyres"))
         raise typer.Exit
+
+
+def _options(
+    show_version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version and leave.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """Hold what `anyres` itself takes."""
 
 
 def _load(point: EntryPoint) -> Command:

@@ -37,30 +37,36 @@ async def run_with_progress(job: Job, server: str, timeout_s: float) -> Summary:
         ClientError: the folders or the model are wrong, or the server cannot be reached.
     """
     console = Console(stderr=True)
+
+    def say(line: str) -> None:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
     columns = (TextColumn(job.model), BarColumn(), MofNCompleteColumn(), Rate())
-    megapixels = 0.0
-    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
-        bar = progress.add_task("", total=None, megapixels=0.0)
+    progress = Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
+    bar = progress.add_task("", total=None, start=False, megapixels=0.0)
 
-        def begin(left: int, done: int) -> None:
-            progress.update(bar, total=left)
-            if done:
-                console.print(f"{done} done before, {left} left", highlight=False)
+    def begin(left: int, done: int) -> None:
+        if done:
+            say(f"{done} done before, {left} left")
+        progress.update(bar, total=left)
+        progress.start_task(bar)
+        if console.is_terminal:  # elsewhere a bar is noise
+            progress.start()
 
-        def report(outcome: Outcome) -> None:
-            nonlocal megapixels
-            megapixels += outcome.megapixels
-            progress.update(bar, advance=1, megapixels=megapixels)
-            if outcome.failure:
-                told = f"{outcome.file}: skipped: {outcome.failure}"
-                console.print(told, markup=False, highlight=False, soft_wrap=True)
+    def report(outcome: Outcome) -> None:
+        megapixels = progress.tasks[bar].fields["megapixels"] + outcome.megapixels
+        progress.update(bar, advance=1, megapixels=megapixels)
+        if outcome.failure:
+            say(f"{outcome.file}: skipped: {outcome.failure}")
 
+    try:
         async with AsyncClient(server, timeout=timeout_s) as client:
             summary = await run(job, client, begin, report)
-    console.print(
+    finally:
+        if progress.live.is_started:
+            progress.stop()
+    say(
         f"{summary.done} predicted, {summary.skipped} done before, {summary.failed} failed; "
-        f"results in {job.out}",
-        highlight=False,
-        soft_wrap=True,
+        f"results in {job.out}"
     )
     return summary

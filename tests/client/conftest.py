@@ -111,6 +111,9 @@ class Fake(pb_grpc.DensePredictionServiceServicer):
             timing=pb.Timing(decode_s=0.25, queue_s=0.5, compute_s=1, reduce_s=2),
         )
 
+    def PredictStream(self, _: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        context.abort(grpc.StatusCode.UNIMPLEMENTED, "no client streams yet")
+
     def ListModels(self, _: Any, context: grpc.ServicerContext) -> pb.ListModelsResponse:  # noqa: N802
         return pb.ListModelsResponse(models=[self._summary(name) for name in self.models])
 
@@ -126,7 +129,10 @@ class Fake(pb_grpc.DensePredictionServiceServicer):
     ) -> pb.EstimateCostResponse:
         size = request.image_size
         return pb.EstimateCostResponse(
-            route=pb.ROUTE_REFUSED, grid_size=size, macs=size.height * 1000 + size.width, reason="big"
+            route=pb.ROUTE_REFUSED,
+            grid_size=size,
+            macs=size.height * 1000 + size.width,
+            reason="big",
         )
 
     def _card(self, name: str, context: grpc.ServicerContext) -> Card:

@@ -15,7 +15,9 @@ from anyres_client import Client, InvalidRequest, NotRequested, Prediction
 
 @pytest.fixture
 def predict(fake: Any, pixels: Any) -> Any:
-    def asked(model: str, output: Any = "overlay", picture: Any = pixels, **more: Any) -> Prediction:
+    def asked(
+        model: str, output: Any = "overlay", picture: Any = pixels, **more: Any
+    ) -> Prediction:
         with Client(fake.address) as client:
             return client.predict(picture, model=model, output=output, **more)
 
@@ -89,7 +91,7 @@ def test_a_class_that_does_not_exist_is_refused(predict: Any, pixels: Any) -> No
 
 
 def test_an_overlay_needs_the_photo_that_was_predicted(predict: Any) -> None:
-    with pytest.raises(InvalidRequest, match="5x4, but .* 12x6"):
+    with pytest.raises(InvalidRequest, match=r"5x4, but .* 12x6"):
         predict("zones").overlay(np.zeros((4, 5, 3), np.uint8))
 
 

@@ -18,7 +18,8 @@ from anyres_proto.tensors import to_array
 def sent(fake: Any, picture: Any) -> pb.Image:
     with Client(fake.address) as client:
         client.predict(picture, model="zones")
-    return fake.requests[-1].image
+    image: pb.Image = fake.requests[-1].image
+    return image
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "tif", "bmp"])

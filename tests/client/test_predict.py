@@ -27,6 +27,7 @@ from anyres_client import (
     Unavailable,
 )
 
+
 def stripes() -> Any:
     return np.broadcast_to(np.repeat([0, 1, 2], 4), (6, 12))
 
@@ -89,7 +90,7 @@ def test_no_ready_model_is_said(ask: Any, fake: Any, photo: Path) -> None:
 def test_an_unknown_output_is_refused_before_anything_is_sent(
     ask: Any, fake: Any, photo: Path
 ) -> None:
-    with pytest.raises(InvalidRequest, match="'mask'.*classes, confidence"):
+    with pytest.raises(InvalidRequest, match=r"'mask'.*classes, confidence"):
         ask("predict", photo, model="zones", output="mask")
     assert not fake.requests
 
@@ -152,9 +153,7 @@ def test_an_answer_that_takes_too_long_is_given_up(ask: Any, fake: Any, photo: P
         ask("predict", photo, model="zones", timeout=0.1)
 
 
-def test_a_large_photo_is_sent_again_to_a_server_that_was_away(
-    ask: Any, fake: Any
-) -> None:
+def test_a_large_photo_is_sent_again_to_a_server_that_was_away(ask: Any, fake: Any) -> None:
     pixels = np.random.default_rng(0).integers(0, 255, (500, 500, 3), np.uint8)
 
     def away_twice(_: Any, context: grpc.ServicerContext) -> None:
@@ -166,9 +165,7 @@ def test_a_large_photo_is_sent_again_to_a_server_that_was_away(
     assert len(fake.requests) == 3
 
 
-def test_waiting_for_a_server_that_starts_to_serve_ends_when_it_does(
-    ask: Any, served: Any
-) -> None:
+def test_waiting_for_a_server_that_starts_to_serve_ends_when_it_does(ask: Any, served: Any) -> None:
     served.health.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
     ready = threading.Timer(0.05, served.health.set, ("", health_pb2.HealthCheckResponse.SERVING))
     ready.start()
@@ -195,7 +192,9 @@ def test_every_public_name_is_there() -> None:
 
 def test_importing_the_package_loads_neither_grpc_nor_numpy() -> None:
     code = "import anyres_client, sys; print({'grpc', 'numpy', 'PIL'} & set(sys.modules))"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
     assert loaded.stdout == "set()\n"
 
 

@@ -1,0 +1,344 @@
+"""The `anyres` command: what it prints, what it writes, and one line for every mistake."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+from PIL import Image
+
+import anyres_client.main as command_line
+from anyres_client.main import main
+
+COMMANDS = ["export", "analyze", "serve", "models", "predict", "batch"]
+
+
+@pytest.fixture
+def anyres(capsys: pytest.CaptureFixture[str], fake: Any, monkeypatch: Any) -> Any:
+    """`anyres("predict", photo)`: exit code, stdout, stderr, with the fake as the server."""
+    monkeypatch.setenv("ANYRES_SERVER", fake.address)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.delenv("ANYRES_TRACEBACK", raising=False)
+
+    def run(*words: object) -> tuple[int, str, str]:
+        code = main([str(word) for word in words])
+        told = capsys.readouterr()
+        return code, told.out, told.err
+
+    return run
+
+
+def one_line(told: str) -> str:
+    assert told.endswith("\n")
+    assert told.count("\n") == 1, told
+    return told.strip()
+
+
+def test_help_lists_every_command_in_the_order_of_a_first_day(anyres: Any) -> None:
+    code, out, _ = anyres("--help")
+    listed = [line.split()[1] for line in out.splitlines() if line.startswith("│ ")]
+    assert code == 0
+    assert [word for word in listed if word in COMMANDS] == COMMANDS
+    assert "cannot be loaded" not in out
+
+
+def test_no_command_at_all_gets_the_help(anyres: Any) -> None:
+    assert anyres() == anyres("--help")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_a_command_ends_with_an_example(anyres: Any, command: str) -> None:
+    code, out, _ = anyres(command, "--help")
+    assert code == 0
+    last = out[out.rindex("╯") :]
+    assert f"Example: anyres {command}" in " ".join(last.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["fly"], "anyres: no command 'fly'; there are export, analyze, serve"),
+        (["--fly"], "anyres: No such option: --fly"),
+        (["predict"], "anyres predict: Missing argument 'PHOTO...'"),
+        (["predict", "x.png", "--fly"], "anyres predict: No such option: --fly"),
+        (
+            ["predict", "x.png", "--timeout", "soon"],
+            "anyres predict: Invalid value for '--timeout'",
+        ),
+        (["predict", "x.png", "--timeout", "0"], "anyres predict: Invalid value for '--timeout'"),
+        (["predict", "gone.png", "--model", "zones"], "anyres predict: gone.png: cannot read"),
+        (["predict", "gone.png", "--overlay"], "anyres predict: --overlay needs --save"),
+        (["predict", "x.png", "--output", "mask"], "anyres predict: there is no output 'mask'"),
+        (["models", "nobody"], "anyres models: no model 'nobody'; there are things, zones"),
+        (["batch", "nowhere", "--out", "o", "--model", "zones"], "anyres batch: nowhere is no"),
+        (["batch", ".", "--out", ".", "--model", "zones"], "anyres batch: the results need"),
+        (["batch", ".", "--out", "o", "--model", "nobody"], "anyres batch: there is no model"),
+        (["batch", ".", "--out", "o"], "anyres batch: Missing option '--model'"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_mistake_gets_one_line_and_exit_code_2(
+    anyres: Any, tmp_path: Path, monkeypatch: Any, words: list[str], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, out, err = anyres(*words)
+    assert (code, out) == (2, "")
+    assert one_line(err).startswith(said)
+    assert not (tmp_path / "o").exists()
+
+
+@pytest.mark.parametrize("words", [["models"], ["predict", "photo.png", "--model", "m"]])
+def test_a_server_that_is_not_there_gets_one_line(
+    anyres: Any, photo: Path, monkeypatch: Any, free_address: str, words: list[str]
+) -> None:
+    monkeypatch.chdir(photo.parent)
+    code, _, err = anyres(*words, "--server", free_address)
+    assert code == 2
+    assert one_line(err) == f"anyres {words[0]}: no server answers ({free_address})"
+
+
+def test_a_server_that_fails_is_not_the_callers_mistake_but_still_one_line(
+    anyres: Any, fake: Any, photo: Path
+) -> None:
+    fake.refuse = lambda _, context: context.abort(grpc.StatusCode.INTERNAL, "internal error")
+    code, _, err = anyres("predict", photo, "--model", "zones")
+    assert code == 2
+    assert one_line(err) == f"anyres predict: {photo}: internal error ({fake.address})"
+
+
+def test_predict_prints_size_grid_route_time_and_classes(
+    anyres: Any, photo: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.chdir(photo.parent)
+    code, out, err = anyres("predict", photo.name, "--model", "zones")
+    assert (code, err) == (0, "")
+    told = " ".join(out.split())
+    for fact in ("12x6", "tiled, 6 tiles", "3750", "dark sea 33 %", "wood [dense] 33 %"):
+        assert fact in told
+
+
+def test_predict_prints_no_more_than_100_columns(anyres: Any, tmp_path: Path, pixels: Any) -> None:
+    photos = [tmp_path / f"{'long ' * 12}{i} [bold].png" for i in range(2)]
+    for path in photos:
+        Image.fromarray(pixels).save(path)
+    _, out, _ = anyres("predict", *photos, "--model", "zones")
+    assert max(map(len, out.splitlines())) <= 100
+    assert out.count("[bold]") == 2
+
+
+def test_predict_as_json_is_a_line_a_photo(anyres: Any, photo: Path) -> None:
+    code, out, _ = anyres("predict", photo, photo, "--model", "zones", "--json")
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert code == 0
+    assert [line["photo"] for line in lines] == [str(photo)] * 2
+    assert lines[0]["classes"][0]["share"] == 0.333333
+
+
+def test_one_bad_photo_stops_no_other(anyres: Any, photo: Path, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"")
+    code, out, err = anyres("predict", bad, photo, "--model", "zones", "--json")
+    assert code == 2
+    assert one_line(err).startswith(f"anyres predict: {bad}: the image is no PNG")
+    assert json.loads(out)["photo"] == str(photo)
+
+
+def test_predict_saves_one_photo_as_the_file_that_was_named(
+    anyres: Any, photo: Path, tmp_path: Path
+) -> None:
+    for suffix in ("png", "npz", "npy", "json"):
+        assert (
+            anyres("predict", photo, "--model", "zones", "--save", tmp_path / f"r.{suffix}")[0] == 0
+        )
+    assert np.load(tmp_path / "r.npy").shape == (6, 12)
+    with Image.open(tmp_path / "r.png") as image:
+        assert image.getpixel((11, 0)) == 2
+
+
+@pytest.mark.parametrize("model", ["zones", "things"])
+def test_predict_draws_an_overlay_for_any_model(
+    anyres: Any, photo: Path, tmp_path: Path, model: str
+) -> None:
+    code, _, err = anyres(
+        "predict", photo, "--model", model, "--overlay", "--save", tmp_path / "o.png"
+    )
+    assert (code, err) == (0, "")
+    with Image.open(tmp_path / "o.png") as drawn:
+        assert drawn.width == 12
+        assert drawn.height > 6
+
+
+def test_photos_of_one_stem_are_saved_side_by_side(
+    anyres: Any, photo: Path, tmp_path: Path
+) -> None:
+    photo.with_suffix(".bmp").write_bytes(photo.read_bytes())
+    photos = (photo, photo.with_suffix(".bmp"))
+    assert anyres("predict", *photos, "--model", "zones", "--save", tmp_path / "to")[0] == 0
+    written = sorted(path.name for path in (tmp_path / "to").iterdir())
+    assert written == ["photo.bmp.classes.png", "photo.png.classes.png"]
+
+
+def test_photos_of_one_name_are_not_saved_over_each_other(
+    anyres: Any, photo: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "deep").mkdir()
+    twin = tmp_path / "deep" / photo.name
+    twin.write_bytes(photo.read_bytes())
+    code, _, err = anyres("predict", photo, twin, "--model", "zones", "--save", tmp_path / "to")
+    assert code == 2
+    assert "two photos are called photo.png" in one_line(err)
+
+
+def test_several_photos_are_not_saved_in_one_file(anyres: Any, photo: Path, tmp_path: Path) -> None:
+    code, _, err = anyres("predict", photo, photo, "--model", "zones", "--save", tmp_path / "r.png")
+    assert code == 2
+    assert "need a folder" in one_line(err)
+
+
+def test_a_place_that_cannot_be_written_gets_one_line(anyres: Any, photo: Path) -> None:
+    code, _, err = anyres("predict", photo, "--model", "zones", "--save", photo / "below" / "r.png")
+    assert code == 2
+    assert "cannot write" in one_line(err)
+
+
+def test_models_says_which_are_ready_and_why_others_are_not(anyres: Any) -> None:
+    code, out, _ = anyres("models")
+    assert code == 0
+    rows = [" ".join(line.split()) for line in out.splitlines()]
+    assert rows[1] == "broken 1 not ready the file is no ONNX [model]"
+    assert rows[2:] == ["things 1 classification ready any", "zones 1 segmentation ready any"]
+
+
+def test_a_models_card_is_shown_in_words_and_as_json(anyres: Any) -> None:
+    _, out, _ = anyres("models", "things")
+    told = " ".join(out.split())
+    assert "height free: at least 1" in told
+    assert "one every 4 x 4 pixels" in told
+    card = json.loads(anyres("models", "things", "--json")[1])
+    assert card["output"]["stride"] == ["4", "4"]
+
+
+def test_models_as_json_is_for_machines(anyres: Any) -> None:
+    assert [model["ready"] for model in json.loads(anyres("models", "--json")[1])] == [
+        False,
+        True,
+        True,
+    ]
+
+
+def points(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    """One command, `try`, that is found at `value`."""
+    found = [EntryPoint("try", value, command_line.GROUP)]
+    monkeypatch.setattr("anyres_client.main.entry_points", lambda group: found)
+
+
+def needs_runtime() -> None:
+    """Run a network."""
+    raise ModuleNotFoundError("No module named 'onnxruntime'", name="onnxruntime.capi")
+
+
+def breaks() -> None:
+    """Break."""
+    raise KeyError("first\nsecond")
+
+
+def is_interrupted() -> None:
+    """Take long."""
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("value", "code", "said"),
+    [
+        (
+            "needs_runtime",
+            2,
+            "this needs onnxruntime, which is not installed: pip install 'anyres[server]'",
+        ),
+        (
+            "breaks",
+            1,
+            "this is a bug: KeyError: 'first\\nsecond' (run again with ANYRES_TRACEBACK=1",
+        ),
+        ("is_interrupted", 130, "interrupted"),
+        ("is_missing", 1, "this is a bug: AttributeError"),
+    ],
+)
+def test_what_goes_wrong_in_a_command_is_one_line(
+    anyres: Any, monkeypatch: pytest.MonkeyPatch, value: str, code: int, said: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "tried", sys.modules[__name__])
+    points(monkeypatch, f"tried:{value}")
+    got, out, err = anyres("try")
+    assert (got, out) == (code, "")
+    assert one_line(err).startswith(f"anyres try: {said}")
+
+
+def test_a_command_that_cannot_be_loaded_does_not_hide_the_help(
+    anyres: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    points(monkeypatch, "anyres_client.nowhere:at_all")
+    code, out, _ = anyres("--help")
+    assert code == 0
+    assert "cannot be loaded: No module named 'anyres_client.nowhere'" in out
+
+
+def test_a_bug_shows_its_place_when_asked_to(anyres: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tried", sys.modules[__name__])
+    monkeypatch.setenv("ANYRES_TRACEBACK", "1")
+    points(monkeypatch, "tried:breaks")
+    assert "in breaks" in anyres("try")[2]
+
+
+def executable(*words: str, **options: Any) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "anyres_client.main", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "COLUMNS": "100"},
+        **options,
+    )
+
+
+def test_the_version_is_printed_by_the_real_executable() -> None:
+    anyres = Path(sys.executable).with_name("anyres")
+    got = subprocess.run([anyres, "--version"], capture_output=True, text=True, check=True)
+    assert got.stdout == "0.1.0\n"
+
+
+def test_listing_the_commands_loads_none_of_the_heavy_modules() -> None:
+    code = (
+        "import sys; from anyres_client.main import main; main(['--help']);"
+        "heavy = {'torch', 'onnxruntime', 'grpc'} & set(sys.modules);"
+        "print(heavy)"
+    )
+    got = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert got.stdout.splitlines()[-1] == "set()"
+
+
+def test_ctrl_c_ends_a_command_with_one_line(fake: Any, photo: Path) -> None:
+    asked, left = threading.Event(), threading.Event()
+
+    def hold(_: Any, context: grpc.ServicerContext) -> None:
+        context.add_callback(left.set)
+        asked.set()
+        left.wait(10)
+
+    fake.refuse = hold
+    process = executable("predict", str(photo), "--model", "zones", "--server", fake.address)
+    assert asked.wait(10)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=10)
+    assert process.returncode == 130
+    assert one_line(err) == "anyres predict: interrupted"
