@@ -14,7 +14,7 @@ from demo import jobs, page
 from demo.serving import served
 
 READY_WITHIN_S = 60
-WIDTH = 116  # what the table needs; a narrower terminal wraps it rather than losing words
+WIDTH = 134  # what the table needs; a narrower terminal wraps it rather than losing words
 
 
 def main(
