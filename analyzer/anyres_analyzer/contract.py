@@ -90,7 +90,7 @@ def _open(works: int, period: int, attempt: Attempt) -> AxisContract:
     far = works + period * FAR[0]
     passes = [attempt(far + residue) is None for residue in range(period)]
     step, residue = _progression(passes)
-    minimum, below = _minimum((far + residue) % step or step, far + residue, step, period, attempt)
+    minimum, below = _minimum((far + residue) % step or step, far + residue, step, attempt)
     if step > 1:
         refused = (attempt(far + residue + k) for k in range(1, step))
         refusal = next(filter(None, refused), None)
@@ -115,12 +115,9 @@ def _progression(passes: list[bool]) -> tuple[int, int]:
     )
 
 
-def _minimum(
-    smallest: int, works: int, step: int, period: int, attempt: Attempt
-) -> tuple[int, Refusal]:
+def _minimum(smallest: int, works: int, step: int, attempt: Attempt) -> tuple[int, Refusal]:
     """The smallest size from which on all of the progression works, and what refuses the one below.
-
-    Bisection, then a look at the next period: its residues may have minima of their own.
+    Bisection: along one progression a larger image only makes room for windows and crops.
     """
     low, high = -1, (works - smallest) // step  # in steps; low fails, high works
     below: Refusal = None
@@ -131,10 +128,6 @@ def _minimum(
             high = middle
         else:
             low, below = middle, refusal
-    for later in range(high + period // step, high, -1):
-        refusal = attempt(smallest + later * step)
-        if refusal is not None:
-            return smallest + (later + 1) * step, refusal
     return smallest + high * step, below
 
 

@@ -8,7 +8,7 @@ operator's own inference rule says the shapes. On top of ONNX's rules stand the 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeAlias
 
@@ -22,6 +22,7 @@ from anyres_analyzer.errors import UnsupportedGraph
 from anyres_analyzer.graph import STEERING_ELEMENTS, Node
 from anyres_analyzer.preconditions import why_impossible
 from anyres_analyzer.tensor import Tensor
+from anyres_analyzer.window import window_of
 
 Outputs: TypeAlias = tuple[Tensor, ...]
 
@@ -107,7 +108,11 @@ class Operator:
         except (shape_inference.InferenceError, ValueError) as error:
             return Impossible(_first_line(error))
         names = [name for name in self._proto.output if name]
-        return tuple(_tensor(node, inferred.get(name)) for name in names)
+        outputs = tuple(_tensor(node, inferred.get(name)) for name in names)
+        image = inputs[0]
+        if image is None or not node.attributes.get("ceil_mode", 0):
+            return outputs
+        return tuple(_without_late_windows(node, image, output) for output in outputs)
 
     def _schema(self, node: Node) -> defs.OpSchema:
         try:
@@ -136,6 +141,20 @@ def _tensor(node: Node, proto: onnx.TypeProto | None) -> Tensor:
             "it depends on pixels, or on a constant that lies in external data"
         )
     return Tensor(tuple(d.dim_value for d in dims), proto.tensor_type.elem_type)
+
+
+def _without_late_windows(node: Node, image: Tensor, output: Tensor) -> Tensor:
+    """A pool that rounds up has no window that begins in the padding at the end.
+
+    Runtimes and PyTorch agree on that; ONNX's rule of before opset 22 counts such a window.
+    """
+    sizes = list(output.shape)
+    for axis, pixels in enumerate(image.shape[2:]):
+        window = window_of(node, axis)
+        begins = (sizes[2 + axis] - 1) * window.stride
+        if not window.same and begins >= pixels + window.pad_before:
+            sizes[2 + axis] -= 1
+    return replace(output, shape=tuple(sizes))
 
 
 def _first_line(error: Exception) -> str:

@@ -1,16 +1,16 @@
 """The tiling rule: how an image may be cut so that tiles equal the whole, or who forbids it.
 
-Along an axis let output `o` read the pixels [S * o + low, S * o + high], and let A, the alignment,
-be a common multiple of every effective stride in the graph (its numerator) and of the size
-contract's step. A tile that starts at a multiple of A sees the same sampling lattices as the whole
-image. For a core [c0, c1) with both ends on multiples of A (or the image's true end),
+Along an axis let output `o` need the pixels [S * o + low, S * o + high]: those that it reads, and
+those that make every cell on the way exist (the cover, see `field`). Let A, the alignment, be a
+common multiple of every effective stride in the graph (its numerator) and of the size contract's
+step. A tile that starts at a multiple of A sees the same sampling lattices as the whole image. For
+a core [c0, c1) with both ends on multiples of A (or the image's true end),
 
-    first output  o = c0 / S        reads down to  c0 + low             halo before = -low
-    last output   o = c1 / S - 1    reads up to    c1 - S + high        halo after  = high - S + 1
+    first output  o = c0 / S        goes down to   c0 + low             halo before = -low
+    last output   o = c1 / S - 1    goes up to     c1 - S + high        halo after  = high - S + 1
 
-The same holds for the cover, the stretch in which every cell on the way exists (see `field`). The
-halo must be real pixels, except at the image's true borders, which are left to the network: each
-layer pads again after its bias and activation, so no padding of the image equals it.
+The halo must be real pixels, except at the image's true borders, which are left to the network:
+each layer pads again after its bias and activation, so no padding of the image equals it.
 Example: one 3x3 convolution padded by 1 has S = 1, low = -1, high = 1, so A = 1 and halos 1 and 1.
 """
 
@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from math import ceil, floor, lcm
+from math import ceil, lcm
 
 from anyres_analyzer.contract import AxisContract
 from anyres_analyzer.field import Field
@@ -49,14 +49,13 @@ def axis_tiling(
     if output.breakers or output.dim is None or contract.maximum is not None:
         return None
     alignment = lcm(contract.step, strides(fields))
-    reach, cover = output.reach, output.cover
+    cover = output.cover
     mirror_before, mirror_length = output.mirrors
     return AxisTiling(
         alignment=alignment,
-        halo_before=max(0, floor(-reach.low), ceil(-cover.low), mirror_before),
+        halo_before=max(0, ceil(-cover.low), mirror_before),
         halo_after=max(
             0,
-            floor(reach.high - reach.scale) + 1,
             ceil(cover.high - cover.scale) + 1,
             mirror_length - alignment,
         ),

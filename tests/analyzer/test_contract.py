@@ -125,6 +125,11 @@ EXACT = {
         "y = AveragePool <kernel_shape=[3,3], strides=[3,3], ceil_mode=1> (b)",
         W3,
     ),
+    "a pool whose last window would begin in the padding": network(
+        "a = MaxPool <kernel_shape=[2,2], strides=[2,2], pads=[1,1,1,1], ceil_mode=1> (x)\n"
+        "b = MaxPool <kernel_shape=[1,1], strides=[3,3], ceil_mode=1> (a)\ny = Conv (b, k3)",
+        W3,
+    ),
     "mirrored padding": network(
         "a = MaxPool <kernel_shape=[2,2], strides=[2,2], ceil_mode=1> (x)\n"
         'b = Pad <mode="reflect"> (a, p)\ny = Conv (b, k3)',
@@ -165,7 +170,7 @@ def taken(model: onnx.ModelProto, height: int) -> set[int]:
             output = session.run(None, {"x": np.ones((2, 1, height, width), np.float32)})[0]
         except (Fail, InvalidArgument, RuntimeException):
             return False
-        return output.shape[0] == 2 and output.size > 0
+        return bool(output.shape[0] == 2 and output.size > 0)
 
     return {width for width in SIZES if runs(width)}
 

@@ -231,8 +231,8 @@ def test_a_transpose_takes_the_axis_along() -> None:
 def test_heights_and_widths_are_told_apart() -> None:
     field = analyze(network("y = Conv <strides=[1,3]> (x, k5)")).receptive_field
     assert field is not None
-    assert (field.height.size, field.height.stride) == (1, 1)
-    assert (field.width.size, field.width.stride) == (5, 3)
+    assert (field.height.size, int(field.height.stride)) == (1, 1)
+    assert (field.width.size, int(field.width.stride)) == (5, 3)
 
 
 @pytest.mark.parametrize("mode", ["half_pixel", "asymmetric"])
