@@ -249,7 +249,7 @@ def needs_runtime() -> None:
 
 def breaks() -> None:
     """Break."""
-    raise KeyError("first\nsecond")
+    raise ValueError("first\nsecond")
 
 
 def is_interrupted() -> None:
@@ -268,7 +268,7 @@ def is_interrupted() -> None:
         (
             "breaks",
             1,
-            "this is a bug: KeyError: 'first\\nsecond' (run again with ANYRES_TRACEBACK=1",
+            "this is a bug: ValueError: first second (run again with ANYRES_TRACEBACK=1",
         ),
         ("is_interrupted", 130, "interrupted"),
         ("is_missing", 1, "this is a bug: AttributeError"),

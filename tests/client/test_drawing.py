@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -128,6 +129,20 @@ def test_a_class_map_becomes_a_png_with_its_palette(predict: Any, tmp_path: Path
         assert image.mode == "P"
         assert (np.asarray(image) == prediction.classes).all()
         assert (np.asarray(image.convert("RGB")) == prediction.palette[prediction.classes]).all()
+
+
+def test_a_class_map_of_more_than_256_classes_becomes_grey_with_16_bits(
+    predict: Any, tmp_path: Path
+) -> None:
+    few = predict("zones")
+    output = few.card.output.model_copy(update={"channels": 300})
+    classes = np.array([[0, 299], [256, 1]], np.uint16)
+    many = dataclasses.replace(
+        few, card=few.card.model_copy(update={"output": output}), outputs={"classes": classes}
+    )
+    many.save(tmp_path / "map.png")
+    with Image.open(tmp_path / "map.png") as image:
+        assert (np.asarray(image) == classes).all()
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "webp"])

@@ -166,10 +166,17 @@ def test_a_large_photo_is_sent_again_to_a_server_that_was_away(ask: Any, fake: A
 
 
 def test_waiting_for_a_server_that_starts_to_serve_ends_when_it_does(ask: Any, served: Any) -> None:
+    said: list[bool] = []
+
+    def serve() -> None:
+        said.append(True)
+        served.health.set("", health_pb2.HealthCheckResponse.SERVING)
+
     served.health.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
-    ready = threading.Timer(0.05, served.health.set, ("", health_pb2.HealthCheckResponse.SERVING))
+    ready = threading.Timer(0.05, serve)
     ready.start()
     ask("wait_ready", timeout=10)
+    assert said
     ready.join()
 
 
