@@ -28,16 +28,20 @@ def _print(table: Table) -> None:
 
 
 def predictions_as_table(done: Done) -> None:
-    """One row a photo: size, grid, route, time, and the shares of its classes."""
+    """One row a photo: size, grid, route, time, and the shares of its classes.
+
+    A photo is called by its name alone where no other has the same: paths leave no room for more.
+    """
     if not done:
         return
     table = Table(box=None, pad_edge=False)
     for heading in ("photo", "size", "grid", "route", "ms"):
         table.add_column(heading, no_wrap=heading != "photo", overflow="fold")
     table.add_column("classes, by share of the cells")
+    names = {photo.name for photo, _ in done}
     for photo, prediction in done:
         table.add_row(
-            Text(str(photo)),
+            Text(photo.name if len(names) == len(done) else str(photo)),
             size_text(prediction.image_size),
             size_text(prediction.grid_size),
             _route(prediction),

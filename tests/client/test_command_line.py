@@ -136,6 +136,16 @@ def test_predict_prints_no_more_than_100_columns(anyres: Any, tmp_path: Path, pi
     assert out.count("[bold]") == 2
 
 
+def test_photos_are_told_by_name_or_where_that_is_not_enough_by_path(
+    anyres: Any, photo: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.chdir(photo.parent)
+    (photo.parent / "b").mkdir()
+    (photo.parent / "b" / "photo.png").write_bytes(photo.read_bytes())
+    assert "b/photo.png" not in anyres("predict", "b/photo.png", "--model", "zones")[1]
+    assert "b/photo.png" in anyres("predict", "photo.png", "b/photo.png", "--model", "zones")[1]
+
+
 def test_predict_as_json_is_a_line_a_photo(anyres: Any, photo: Path) -> None:
     code, out, _ = anyres("predict", photo, photo, "--model", "zones", "--json")
     lines = [json.loads(line) for line in out.splitlines()]
