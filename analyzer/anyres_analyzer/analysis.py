@@ -82,6 +82,8 @@ class Analysis:
     tiling: Tiling
     weights: tuple[Weight, ...]
     cost: CostModel
+    nodes: int
+    opset: int
 
     @property
     def parameters(self) -> int:
@@ -121,6 +123,8 @@ def analyze(source: Path | str | onnx.ModelProto) -> Analysis:
         ),
         weights=weights(graph, fields[0], samples.near),
         cost=CostModel(graph, walk),
+        nodes=len(graph.nodes),
+        opset=graph.opset,
     )
 
 

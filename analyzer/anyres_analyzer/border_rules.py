@@ -54,9 +54,8 @@ def _mirrored(call: Call, pad: int) -> Field:
     """
     image, surplus = call.image, call.surplus or Fraction(0)
     stride = image.reach.scale
-    low = min(image.reach.low, image.cover.low)
-    before = stride * (pad + 2) - low - 2 - surplus
-    length = max(stride * pad + image.reach.high + 1, stride * (pad + 1) - surplus)
+    before = stride * (pad + 2) - image.cover.low - 2 - surplus
+    length = stride * pad + image.cover.high + 1
     return image.mirrored(ceil(before), ceil(length))
 
 

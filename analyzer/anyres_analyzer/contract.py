@@ -38,6 +38,18 @@ class AxisContract:
     node: str | None
     reason: str
 
+    def admits(self, size: int) -> bool:
+        """Whether an image of this many pixels along the axis is taken."""
+        below = self.maximum is None or size <= self.maximum
+        return size >= self.minimum and below and (size - self.minimum) % self.step == 0
+
+    def expected(self) -> str:
+        """The admissible sizes in words: "224", "8, 16, ...", "at least 1", "16 to 19"."""
+        if self.maximum is None:
+            several = f"{self.minimum}, {self.minimum + self.step}, ..."
+            return several if self.step > 1 else f"at least {self.minimum}"
+        return f"{self.minimum}" + f" to {self.maximum}" * (self.maximum > self.minimum)
+
 
 @dataclass(frozen=True)
 class SizeContract:

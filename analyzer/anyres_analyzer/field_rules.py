@@ -49,8 +49,8 @@ _REDUCTIONS = """
 """.split()
 
 _SCATTERED = """
-    Attention Compress CumSum DFT DeformConv GRU GatherElements GatherND GridSample LSTM
-    MaxRoiPool NonZero RNN ReverseSequence RoiAlign STFT ScatterElements ScatterND TopK
+    Attention Compress CumSum DFT DeformConv GRU GridSample LSTM
+    MaxRoiPool NonZero RNN ReverseSequence RoiAlign STFT TopK
 """.split()
 
 RULES: Mapping[str, Rule] = (

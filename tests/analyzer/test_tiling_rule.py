@@ -25,7 +25,7 @@ from anyres_analyzer.tile_plan import AxisRule, cut, plan_axis
 Row = NDArray[np.float32]
 Network = Callable[[Row], Row]
 SOME = settings(
-    max_examples=120,
+    max_examples=60,
     deadline=None,
     suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow],
 )

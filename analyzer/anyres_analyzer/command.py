@@ -1,0 +1,53 @@
+"""`anyres analyze`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def analyze(
+    model: Annotated[Path, typer.Argument(metavar="MODEL.onnx", help="An ONNX file.")],
+    size: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="WIDTHxHEIGHT",
+            help="A size to count the cost at; repeat for more.",
+            show_default="two that the model takes",
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, every number exact.")] = False,
+) -> None:
+    """Say what a graph alone tells: which sizes it takes and why, what it sees, what it costs.
+
+    Sizes are written as image people do, width first: 451x300 is 451 wide and 300 high.
+
+    Example: anyres analyze out/models/mobilenet_v2_fcn.onnx --size 451x300 --size 5400x2700
+    """
+    import json
+
+    from rich.console import Console
+
+    from anyres_analyzer.analysis import analyze as analyzed
+    from anyres_analyzer.errors import AnalysisError
+    from anyres_analyzer.report import report
+    from anyres_analyzer.view import show
+
+    sizes = [_size(text) for text in size or ()]
+    try:
+        analysis = analyzed(model)
+    except AnalysisError as error:
+        raise typer.BadParameter(str(error)) from error
+    if as_json:
+        typer.echo(json.dumps(report(model.name, analysis, sizes), indent=2))
+    else:
+        show(model.name, analysis, sizes, Console(highlight=False))
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, separator, height = text.lower().partition("x")
+    if not (separator and width.isdecimal() and height.isdecimal() and int(width) and int(height)):
+        raise typer.BadParameter(f"--size is WIDTHxHEIGHT in pixels, like 451x300; got {text!r}")
+    return int(width), int(height)
