@@ -93,6 +93,7 @@ def test_every_class_has_a_colour_of_its_own(recipe: Recipe) -> None:
 @pytest.mark.skipif(not PICTURE.is_file(), reason="needs the Blue Marble picture of `make models`")
 def test_the_network_knows_the_zones_of_a_place_it_never_saw(recipe: Recipe) -> None:
     model, _ = build(recipe)
+    assert recipe.input.colour == "RGB"  # the order of the pixels below
     zones = np.asarray(Image.open(ZONES))
     pixels = np.asarray(Image.open(PICTURE).convert("RGB"))[ROWS, COLUMNS]
     scaled = (pixels * recipe.input.scale - recipe.input.mean) / recipe.input.std
