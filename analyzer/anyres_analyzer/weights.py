@@ -47,6 +47,7 @@ def weights(graph: Graph, fields: Mapping[str, Field], tensors: Tensors) -> tupl
     """
     found: list[Weight] = []
     seen: set[str] = set()
+    mixed: set[str] = set()  # what a fully connected layer has already made of a vector
     for node in graph.nodes:
         if node.op_type in _NOT_LEARNED or not any(name in fields for name in node.inputs):
             continue
@@ -54,7 +55,13 @@ def weights(graph: Graph, fields: Mapping[str, Field], tensors: Tensors) -> tupl
         seen |= made_of
         parameters = sum(_learned(graph.constants[name]) for name in made_of)
         if parameters:
-            found.append(Weight(node.label, _kind(node, fields, tensors), parameters))
+            over_space = _flattened(node, fields) and mixed.isdisjoint(node.inputs)
+            kind = _kind(node, tensors, over_space=over_space)
+            found.append(Weight(node.label, kind, parameters))
+        if (node.op_type in _PRODUCTS and _image(node, fields).dim is None) or not mixed.isdisjoint(
+            node.inputs
+        ):
+            mixed.update(node.made)
     return tuple(found)
 
 
@@ -68,16 +75,19 @@ _STEERING_TYPES = (onnx.TensorProto.INT64, onnx.TensorProto.BOOL, onnx.TensorPro
 _NOT_LEARNED = frozenset({"Clip", "Resize", "Upsample", "Pad"})
 
 
-def _kind(node: Node, fields: Mapping[str, Field], tensors: Tensors) -> str:
+def _kind(node: Node, tensors: Tensors, *, over_space: bool) -> str:
     if node.op_type in _PRODUCTS:
-        return _product(node, fields)
+        return "fc over space" if over_space else "fc"
     return _convolution(node, tensors) if node.op_type in _CONVOLUTIONS else "other"
 
 
-def _product(node: Node, fields: Mapping[str, Field]) -> str:
-    image = next(fields[name] for name in node.inputs if name in fields)
-    flattened = image.lost is not None and image.lost.reason == FLATTENS
-    return "fc over space" if flattened else "fc"
+def _flattened(node: Node, fields: Mapping[str, Field]) -> bool:
+    lost = _image(node, fields).lost
+    return lost is not None and lost.reason == FLATTENS
+
+
+def _image(node: Node, fields: Mapping[str, Field]) -> Field:
+    return next(fields[name] for name in node.inputs if name in fields)
 
 
 def _convolution(node: Node, tensors: Tensors) -> str:
