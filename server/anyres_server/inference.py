@@ -10,26 +10,28 @@ are worked on in one pool of threads, networks run in another.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import Executor
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from math import ceil, prod
 from time import perf_counter
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from anyres_analyzer.tile_plan import Tile
 from anyres_server.admission import Admission
 from anyres_server.batching import Batcher
-from anyres_server.canvas import Canvas
+from anyres_server.canvas import Canvas, Mosaic, Placed
 from anyres_server.errors import InvalidRequest, TooLarge
 from anyres_server.image import Opened, Source, check_pixels, open_image
 from anyres_server.machine import mib
-from anyres_server.model import Floats, Model, Prediction, Request, RouteKind, Size, Timing
+from anyres_server.model import Floats, Model, Plan, Prediction, Request, RouteKind, Size, Timing
 from anyres_server.pace import Pace
 from anyres_server.reduce import Reduction
 from anyres_server.tiling import Route, Router
 
 T = TypeVar("T")
+Keep: TypeAlias = Callable[[Placed], Awaitable[None]]
 
 FLOAT_BYTES = 4
 TILES_IN_FLIGHT = 2  # of one image: one in the network while the next is cut or the last reduced
@@ -94,22 +96,57 @@ class Inference:
         """Answer one request."""
         reduction = Reduction(model.card, request.kinds, request.top_k)
         with self._admission.gate.entered():
-            clock = _Clock()
-            opened = await self._off_loop(
-                open_image, request.image, model.card.input, self._bounds.image_pixels
-            )
-            async with self._admission.pictures.lent(_held_bytes(opened, model, reduction)):
-                source, clock.decode_s = await self._timed(opened.decode)
-                route = await self._route(model, source.size)
-                grid = model.grid(source.size)
-                _check_answer(reduction, grid, self._bounds.answer_bytes)
-                canvas = Canvas(model, source.size, reduction)
-                await self._run(_Job(model, source, canvas, clock), route)
+            async with self._started(model, request, reduction) as (job, route):
+                _check_answer(reduction, job.mosaic.grid, self._bounds.answer_bytes)
+                canvas = Canvas(job.mosaic.grid, reduction)
+
+                async def paste(piece: Placed) -> None:
+                    _, seconds = await self._timed(lambda: canvas.paste(piece))
+                    job.clock.reduce_s += seconds
+
+                await self._run(job, route, paste)
                 outputs, seconds = await self._timed(canvas.finish)
-                clock.reduce_s += seconds
-        return Prediction(
-            model, source.size, grid, route.kind, len(route.tiles), clock.timing(), outputs
+                job.clock.reduce_s += seconds
+                return Prediction(job.plan(route), job.clock.timing(), outputs)
+
+    async def predict_tiles(
+        self,
+        model: Model,
+        request: Request,
+        begin: Callable[[Plan], Awaitable[None]],
+        deliver: Callable[[Placed], Awaitable[None]],
+    ) -> None:
+        """Answer one request piece by piece: the plan first, then results as they are made.
+
+        A caller who is slow to take them holds up its own image only: `deliver` is awaited while
+        no memory for activations is held.
+        """
+        reduction = Reduction(model.card, request.kinds, request.top_k)
+
+        async def finished(piece: Placed) -> None:
+            _check_answer(reduction, piece.size, self._bounds.answer_bytes)
+            outputs, _ = await self._timed(lambda: reduction.finish(piece.maps))
+            await deliver(Placed(piece.rows, piece.columns, outputs))
+
+        with self._admission.gate.entered():
+            async with self._started(model, request, reduction) as (job, route):
+                await begin(job.plan(route))
+                await self._run(job, route, finished)
+
+    @asynccontextmanager
+    async def _started(
+        self, model: Model, request: Request, reduction: Reduction
+    ) -> AsyncIterator[tuple[_Job, Route]]:
+        """The image's pixels and route, and the memory for them until the block ends."""
+        clock = _Clock()
+        opened = await self._off_loop(
+            open_image, request.image, model.card.input, self._bounds.image_pixels
         )
+        async with self._admission.pictures.lent(_held_bytes(opened, model, reduction)):
+            source, clock.decode_s = await self._timed(opened.decode)
+            route = await self._route(model, source.size)
+            mosaic = Mosaic(model, source.size, reduction)
+            yield _Job(model, source, mosaic, clock), route
 
     async def infer(self, model: Model, images: Floats) -> Floats:
         """The network's output for images (n, channels, h, w) as they are, in one piece."""
@@ -138,21 +175,21 @@ class Inference:
             raise TooLarge(route.reason)
         return route
 
-    async def _run(self, job: _Job, route: Route) -> None:
+    async def _run(self, job: _Job, route: Route, keep: Keep) -> None:
         """Send every piece through the network, in order, a few at a time."""
         tiles = iter(route.tiles)
         try:
             async with asyncio.TaskGroup() as lanes:
                 for _ in range(min(TILES_IN_FLIGHT, len(route.tiles))):
-                    lanes.create_task(self._lane(job, tiles))
+                    lanes.create_task(self._lane(job, tiles, keep))
         except ExceptionGroup as group:
             raise group.exceptions[0] from group
 
-    async def _lane(self, job: _Job, tiles: Iterator[Tile]) -> None:
+    async def _lane(self, job: _Job, tiles: Iterator[Tile], keep: Keep) -> None:
         for tile in tiles:
-            await self._piece(job, tile)
+            await keep(await self._piece(job, tile))
 
-    async def _piece(self, job: _Job, tile: Tile) -> None:
+    async def _piece(self, job: _Job, tile: Tile) -> Placed:
         cost = job.model.cost(tile.size)
         rows, columns = (slice(axis.start, axis.stop) for axis in (tile.rows, tile.columns))
         async with self._admission.activations.lent(cost.activation_bytes):
@@ -161,8 +198,9 @@ class Inference:
             ran = await self._batcher.infer(job.model.network, planes)
             job.clock.compute_s += ran.compute_s
             self._pace.note(job.model, cost.macs * ran.batch_size, ran.compute_s)
-            _, seconds = await self._timed(lambda: job.canvas.add(tile, ran.outputs))
+            placed, seconds = await self._timed(lambda: job.mosaic.placed(tile, ran.outputs))
             job.clock.reduce_s += seconds
+        return placed
 
     async def _timed(self, work: Callable[[], T]) -> tuple[T, float]:
         """Off the event loop; the seconds are those of the work, not of the wait for a thread."""
@@ -184,8 +222,12 @@ class _Job:
 
     model: Model
     source: Source
-    canvas: Canvas
+    mosaic: Mosaic
     clock: _Clock
+
+    def plan(self, route: Route) -> Plan:
+        """How it goes."""
+        return Plan(self.model, self.source.size, self.mosaic.grid, route.kind, len(route.tiles))
 
 
 def _held_bytes(opened: Opened, model: Model, reduction: Reduction) -> int:

@@ -157,7 +157,10 @@ def _server(
     checks = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     dense = DensePredictionService(
-        repository, inference, stream_in_flight=settings.stream_in_flight
+        repository,
+        inference,
+        stream_in_flight=settings.stream_in_flight,
+        upload_bytes=settings.max_message_bytes,
     )
     pb_grpc.add_DensePredictionServiceServicer_to_server(dense, server)
     oip.add_to(server, repository, inference)

@@ -91,8 +91,8 @@ class Model:
 
     def padded(self, size: Size) -> Size:
         """Rows and columns that the graph itself adds to an image of this size."""
-        step = self.card.padding.step if self.card.padding else 1
-        return -size[0] % step, -size[1] % step
+        padding = self.card.padding
+        return (padding.missing(size[0]), padding.missing(size[1])) if padding else (0, 0)
 
     def _check(self, size: Size) -> None:
         axes = (("height H", self.card.sizes.height), ("width W", self.card.sizes.width))
@@ -140,13 +140,20 @@ class Timing:
 
 
 @dataclass(frozen=True, eq=False)
-class Prediction:
-    """The answer to one request."""
+class Plan:
+    """How one image goes through a network."""
 
     model: Model
     image_size: Size
     grid_size: Size
     route: RouteKind
     pieces: int
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """The answer to one request."""
+
+    plan: Plan
     timing: Timing
     outputs: Mapping[OutputKind, Array] = field(default_factory=dict)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import grpc.aio
@@ -11,11 +11,21 @@ import grpc.aio
 from anyres_proto.anyres.v1 import dense_prediction_pb2 as pb
 from anyres_proto.anyres.v1 import dense_prediction_pb2_grpc as pb_grpc
 from anyres_proto.tensors import to_array, to_tensor
+from anyres_server.canvas import Placed
 from anyres_server.errors import InvalidRequest
 from anyres_server.inference import Estimate, Inference
 from anyres_server.interceptor import answer_to
-from anyres_server.model import Array, Model, OutputKind, Prediction, Request, RouteKind, Size
+from anyres_server.model import (
+    Array,
+    OutputKind,
+    Plan,
+    Prediction,
+    Request,
+    RouteKind,
+    Size,
+)
 from anyres_server.repository import Broken, Entry, Repository, newest
+from anyres_server.upload import uploaded
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
@@ -27,14 +37,20 @@ ROUTES = {kind: pb.Route.Value(f"ROUTE_{kind.name}") for kind in RouteKind}
 
 
 class DensePredictionService(pb_grpc.DensePredictionServiceServicer):
-    """The five calls; errors are raised and become codes elsewhere."""
+    """The six calls; errors are raised and become codes elsewhere."""
 
     def __init__(
-        self, repository: Repository, inference: Inference, *, stream_in_flight: int
+        self,
+        repository: Repository,
+        inference: Inference,
+        *,
+        stream_in_flight: int,
+        upload_bytes: int,
     ) -> None:
         self._repository = repository
         self._inference = inference
         self._stream_in_flight = stream_in_flight
+        self._upload_bytes = upload_bytes
 
     async def Predict(self, request: pb.PredictRequest, context: Context) -> pb.PredictResponse:  # noqa: N802 - the wire's name
         """Predict one image."""
@@ -61,6 +77,28 @@ class DensePredictionService(pb_grpc.DensePredictionServiceServicer):
             async for request in request_iterator:
                 answers.create_task(answer(request))
                 await slots.acquire()
+
+    async def PredictTiles(  # type: ignore[override]  # noqa: N802 - the wire's name
+        self, request_iterator: AsyncIterator[pb.PredictTilesRequest], context: Context
+    ) -> None:
+        """Predict one image that comes in chunks; each tile is written when it is ready."""
+        header, encoded = await uploaded(request_iterator, self._upload_bytes)
+        model = self._repository.get(header.model_name, header.model_version)
+        writing = asyncio.Lock()
+
+        async def write(**part: Any) -> None:
+            async with writing:
+                await context.write(pb.PredictTilesResponse(**part))
+
+        async def begin(plan: Plan) -> None:
+            await write(plan=pb.TilesPlan(**_planned(plan)))
+
+        async def deliver(piece: Placed) -> None:
+            await write(tile=await asyncio.to_thread(_tile, piece))
+
+        await self._inference.predict_tiles(
+            model, _request(header.outputs, header.top_k, encoded), begin, deliver
+        )
 
     async def ListModels(  # noqa: N802 - the wire's name
         self, request: pb.ListModelsRequest, context: Context
@@ -93,8 +131,8 @@ class DensePredictionService(pb_grpc.DensePredictionServiceServicer):
 
     async def _predict(self, request: pb.PredictRequest) -> pb.PredictResponse:
         model = self._repository.get(request.model_name, request.model_version)
-        prediction = await self._inference.predict(model, _request(request))
-        return await asyncio.to_thread(_response, model, prediction)
+        asked = _request(request.outputs, request.top_k, _image(request.image))
+        return await asyncio.to_thread(_response, await self._inference.predict(model, asked))
 
     async def _outcome(self, request: pb.PredictStreamRequest) -> pb.PredictStreamResponse:
         try:
@@ -107,15 +145,17 @@ class DensePredictionService(pb_grpc.DensePredictionServiceServicer):
         return pb.PredictStreamResponse(id=request.id, response=response)
 
 
-def _request(request: pb.PredictRequest) -> Request:
-    unknown = [number for number in request.outputs if number not in KINDS]
+def _request(
+    outputs: Sequence[pb.OutputKind.ValueType], top_k: int, image: bytes | Array
+) -> Request:
+    unknown = [number for number in outputs if number not in KINDS]
     if unknown:
         names = ", ".join(pb.OutputKind.Name(number) for number in KINDS)
         raise InvalidRequest(f"there is no output kind {unknown[0]}; there are: {names}")
     return Request(
-        image=_image(request.image),
-        kinds=tuple(KINDS[number] for number in request.outputs) or (OutputKind.CLASS_MAP,),
-        top_k=request.top_k or DEFAULT_TOP_K,
+        image=image,
+        kinds=tuple(KINDS[number] for number in outputs) or (OutputKind.CLASS_MAP,),
+        top_k=top_k or DEFAULT_TOP_K,
     )
 
 
@@ -129,20 +169,40 @@ def _image(image: pb.Image) -> bytes | Array:
             raise InvalidRequest("the request has no image; expected image.encoded or image.tensor")
 
 
-def _response(model: Model, prediction: Prediction) -> pb.PredictResponse:
+def _planned(plan: Plan) -> dict[str, Any]:
+    """The fields that a response and a plan share."""
+    return {
+        "model_name": plan.model.name,
+        "model_version": plan.model.version,
+        "image_size": _size(plan.image_size),
+        "grid_size": _size(plan.grid_size),
+        "route": ROUTES[plan.route],
+        "pieces": plan.pieces,
+        "padded": _size(plan.model.padded(plan.image_size)),
+    }
+
+
+def _outputs(values: Mapping[OutputKind, Array]) -> list[pb.Output]:
+    return [
+        pb.Output(kind=KIND_NUMBERS[kind], tensor=to_tensor(array))
+        for kind, array in values.items()
+    ]
+
+
+def _tile(piece: Placed) -> pb.ResultTile:
+    return pb.ResultTile(
+        top=piece.rows.start,
+        left=piece.columns.start,
+        size=_size(piece.size),
+        outputs=_outputs(piece.maps),
+    )
+
+
+def _response(prediction: Prediction) -> pb.PredictResponse:
     timing = prediction.timing
     return pb.PredictResponse(
-        model_name=model.name,
-        model_version=model.version,
-        image_size=_size(prediction.image_size),
-        grid_size=_size(prediction.grid_size),
-        outputs=[
-            pb.Output(kind=KIND_NUMBERS[kind], tensor=to_tensor(values))
-            for kind, values in prediction.outputs.items()
-        ],
-        route=ROUTES[prediction.route],
-        pieces=prediction.pieces,
-        padded=_size(model.padded(prediction.image_size)),
+        **_planned(prediction.plan),
+        outputs=_outputs(prediction.outputs),
         timing=pb.Timing(
             decode_s=timing.decode_s,
             queue_s=timing.queue_s,

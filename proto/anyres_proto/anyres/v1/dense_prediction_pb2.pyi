@@ -476,6 +476,194 @@ class PredictStreamResponse(_message.Message):
 Global___PredictStreamResponse: _TypeAlias = PredictStreamResponse  # noqa: Y015
 
 @_typing.final
+class PredictTilesHeader(_message.Message):
+    """What is asked of an image that comes in chunks."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_NAME_FIELD_NUMBER: _builtins.int
+    MODEL_VERSION_FIELD_NUMBER: _builtins.int
+    OUTPUTS_FIELD_NUMBER: _builtins.int
+    TOP_K_FIELD_NUMBER: _builtins.int
+    model_name: _builtins.str
+    """The model's name."""
+    model_version: _builtins.str
+    """The model's version; the newest where empty."""
+    top_k: _builtins.int
+    """How many classes a cell for the TOP_K kinds; 5 where 0, at most the number of classes."""
+    @_builtins.property
+    def outputs(self) -> _containers.RepeatedScalarFieldContainer[Global___OutputKind.ValueType]:
+        """What to return; the class map where empty. Each kind at most once."""
+
+    def __init__(
+        self,
+        *,
+        model_name: _builtins.str = ...,
+        model_version: _builtins.str = ...,
+        outputs: _abc.Iterable[Global___OutputKind.ValueType] | None = ...,
+        top_k: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model_name", b"model_name", "model_version", b"model_version", "outputs", b"outputs", "top_k", b"top_k"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PredictTilesHeader: _TypeAlias = PredictTilesHeader  # noqa: Y015
+
+@_typing.final
+class PredictTilesRequest(_message.Message):
+    """One part of an upload: the header first, then the image's file in as many chunks as it takes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEADER_FIELD_NUMBER: _builtins.int
+    CHUNK_FIELD_NUMBER: _builtins.int
+    chunk: _builtins.bytes
+    """The next bytes of a PNG, JPEG, WebP, TIFF or BMP file."""
+    @_builtins.property
+    def header(self) -> Global___PredictTilesHeader:
+        """What is asked; the first message, and only that."""
+
+    def __init__(
+        self,
+        *,
+        header: Global___PredictTilesHeader | None = ...,
+        chunk: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "header", b"header", "part", b"part"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "header", b"header", "part", b"part"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_part: _TypeAlias = _typing.Literal["header", "chunk"]  # noqa: Y015
+    _WhichOneofArgType_part: _TypeAlias = _typing.Literal["part", b"part"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_part) -> _WhichOneofReturnType_part | None: ...
+
+Global___PredictTilesRequest: _TypeAlias = PredictTilesRequest  # noqa: Y015
+
+@_typing.final
+class TilesPlan(_message.Message):
+    """How the image goes through the network; the first message of an answer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_NAME_FIELD_NUMBER: _builtins.int
+    MODEL_VERSION_FIELD_NUMBER: _builtins.int
+    IMAGE_SIZE_FIELD_NUMBER: _builtins.int
+    GRID_SIZE_FIELD_NUMBER: _builtins.int
+    ROUTE_FIELD_NUMBER: _builtins.int
+    PIECES_FIELD_NUMBER: _builtins.int
+    PADDED_FIELD_NUMBER: _builtins.int
+    model_name: _builtins.str
+    """The model that answers."""
+    model_version: _builtins.str
+    """Its version."""
+    route: Global___Route.ValueType
+    """The route it takes."""
+    pieces: _builtins.int
+    """How many result tiles follow."""
+    @_builtins.property
+    def image_size(self) -> Global___Size:
+        """The size of the upright image, in pixels."""
+
+    @_builtins.property
+    def grid_size(self) -> Global___Size:
+        """The size of the whole output grid, in cells."""
+
+    @_builtins.property
+    def padded(self) -> Global___Size:
+        """Rows and columns that the graph adds at the bottom and right, and crops after."""
+
+    def __init__(
+        self,
+        *,
+        model_name: _builtins.str = ...,
+        model_version: _builtins.str = ...,
+        image_size: Global___Size | None = ...,
+        grid_size: Global___Size | None = ...,
+        route: Global___Route.ValueType = ...,
+        pieces: _builtins.int = ...,
+        padded: Global___Size | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["grid_size", b"grid_size", "image_size", b"image_size", "padded", b"padded"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["grid_size", b"grid_size", "image_size", b"image_size", "model_name", b"model_name", "model_version", b"model_version", "padded", b"padded", "pieces", b"pieces", "route", b"route"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TilesPlan: _TypeAlias = TilesPlan  # noqa: Y015
+
+@_typing.final
+class ResultTile(_message.Message):
+    """The results of one tile. Together the tiles cover the grid, each cell once, in any order."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOP_FIELD_NUMBER: _builtins.int
+    LEFT_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    OUTPUTS_FIELD_NUMBER: _builtins.int
+    top: _builtins.int
+    """The first row of the grid that it covers."""
+    left: _builtins.int
+    """The first column."""
+    @_builtins.property
+    def size(self) -> Global___Size:
+        """How many rows and columns it covers."""
+
+    @_builtins.property
+    def outputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___Output]:
+        """What was asked for, in the order asked, of these cells alone."""
+
+    def __init__(
+        self,
+        *,
+        top: _builtins.int = ...,
+        left: _builtins.int = ...,
+        size: Global___Size | None = ...,
+        outputs: _abc.Iterable[Global___Output] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["size", b"size"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["left", b"left", "outputs", b"outputs", "size", b"size", "top", b"top"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResultTile: _TypeAlias = ResultTile  # noqa: Y015
+
+@_typing.final
+class PredictTilesResponse(_message.Message):
+    """One part of an answer: the plan first, then tiles as they are made."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLAN_FIELD_NUMBER: _builtins.int
+    TILE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def plan(self) -> Global___TilesPlan:
+        """How the image goes through the network."""
+
+    @_builtins.property
+    def tile(self) -> Global___ResultTile:
+        """One tile's results."""
+
+    def __init__(
+        self,
+        *,
+        plan: Global___TilesPlan | None = ...,
+        tile: Global___ResultTile | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["part", b"part", "plan", b"plan", "tile", b"tile"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["part", b"part", "plan", b"plan", "tile", b"tile"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_part: _TypeAlias = _typing.Literal["plan", "tile"]  # noqa: Y015
+    _WhichOneofArgType_part: _TypeAlias = _typing.Literal["part", b"part"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_part) -> _WhichOneofReturnType_part | None: ...
+
+Global___PredictTilesResponse: _TypeAlias = PredictTilesResponse  # noqa: Y015
+
+@_typing.final
 class ListModelsRequest(_message.Message):
     """Asks for the models."""
 

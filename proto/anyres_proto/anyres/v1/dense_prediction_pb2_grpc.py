@@ -45,6 +45,11 @@ class DensePredictionServiceStub(object):
                 request_serializer=anyres__proto_dot_anyres_dot_v1_dot_dense__prediction__pb2.PredictStreamRequest.SerializeToString,
                 response_deserializer=anyres__proto_dot_anyres_dot_v1_dot_dense__prediction__pb2.PredictStreamResponse.FromString,
                 _registered_method=True)
+        self.PredictTiles = channel.stream_stream(
+                '/anyres.v1.DensePredictionService/PredictTiles',
+                request_serializer=anyres__proto_dot_anyres_dot_v1_dot_dense__prediction__pb2.PredictTilesRequest.SerializeToString,
+                response_deserializer=anyres__proto_dot_anyres_dot_v1_dot_dense__prediction__pb2.PredictTilesResponse.FromString,
+                _registered_method=True)
         self.ListModels = channel.unary_unary(
                 '/anyres.v1.DensePredictionService/ListModels',
                 request_serializer=anyres__proto_dot_anyres_dot_v1_dot_dense__prediction__pb2.ListModelsRequest.SerializeToString,
@@ -75,6 +80,13 @@ class DensePredictionServiceServicer(object):
 
     def PredictStream(self, request_iterator, context):
         """Predicts many images, pipelined; answers come as they finish, each with its request's id.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PredictTiles(self, request_iterator, context):
+        """Predicts one image whose file comes in chunks; results come tile by tile, as they are made.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -113,6 +125,11 @@ def add_DensePredictionServiceServicer_to_server(servicer, server):
                     servicer.PredictStream,
                     request_deserializer=anyres__proto_dot_anyres_dot_v1_dot_dense__prediction__pb2.PredictStreamRequest.FromString,
                     response_serializer=anyres__proto_dot_anyres_dot_v1_dot_dense__prediction__pb2.PredictStreamResponse.SerializeToString,
+            ),
+            'PredictTiles': grpc.stream_stream_rpc_method_handler(
+                    servicer.PredictTiles,
+                    request_deserializer=anyres__proto_dot_anyres_dot_v1_dot_dense__prediction__pb2.PredictTilesRequest.FromString,
+                    response_serializer=anyres__proto_dot_anyres_dot_v1_dot_dense__prediction__pb2.PredictTilesResponse.SerializeToString,
             ),
             'ListModels': grpc.unary_unary_rpc_method_handler(
                     servicer.ListModels,
@@ -185,6 +202,33 @@ class DensePredictionService(object):
             '/anyres.v1.DensePredictionService/PredictStream',
             anyres__proto_dot_anyres_dot_v1_dot_dense__prediction__pb2.PredictStreamRequest.SerializeToString,
             anyres__proto_dot_anyres_dot_v1_dot_dense__prediction__pb2.PredictStreamResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PredictTiles(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/anyres.v1.DensePredictionService/PredictTiles',
+            anyres__proto_dot_anyres_dot_v1_dot_dense__prediction__pb2.PredictTilesRequest.SerializeToString,
+            anyres__proto_dot_anyres_dot_v1_dot_dense__prediction__pb2.PredictTilesResponse.FromString,
             options,
             channel_credentials,
             insecure,

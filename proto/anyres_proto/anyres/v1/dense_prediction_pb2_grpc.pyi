@@ -43,6 +43,8 @@ class DensePredictionServiceStub:
     """Predicts one image."""
     PredictStream: _grpc.StreamStreamMultiCallable[_dense_prediction_pb2.PredictStreamRequest, _dense_prediction_pb2.PredictStreamResponse]
     """Predicts many images, pipelined; answers come as they finish, each with its request's id."""
+    PredictTiles: _grpc.StreamStreamMultiCallable[_dense_prediction_pb2.PredictTilesRequest, _dense_prediction_pb2.PredictTilesResponse]
+    """Predicts one image whose file comes in chunks; results come tile by tile, as they are made."""
     ListModels: _grpc.UnaryUnaryMultiCallable[_dense_prediction_pb2.ListModelsRequest, _dense_prediction_pb2.ListModelsResponse]
     """Lists the models in the repository, those that failed to load included."""
     GetModel: _grpc.UnaryUnaryMultiCallable[_dense_prediction_pb2.GetModelRequest, _dense_prediction_pb2.GetModelResponse]
@@ -59,6 +61,8 @@ class DensePredictionServiceAsyncStub(DensePredictionServiceStub):
     """Predicts one image."""
     PredictStream: _aio.StreamStreamMultiCallable[_dense_prediction_pb2.PredictStreamRequest, _dense_prediction_pb2.PredictStreamResponse]  # type: ignore[assignment]
     """Predicts many images, pipelined; answers come as they finish, each with its request's id."""
+    PredictTiles: _aio.StreamStreamMultiCallable[_dense_prediction_pb2.PredictTilesRequest, _dense_prediction_pb2.PredictTilesResponse]  # type: ignore[assignment]
+    """Predicts one image whose file comes in chunks; results come tile by tile, as they are made."""
     ListModels: _aio.UnaryUnaryMultiCallable[_dense_prediction_pb2.ListModelsRequest, _dense_prediction_pb2.ListModelsResponse]  # type: ignore[assignment]
     """Lists the models in the repository, those that failed to load included."""
     GetModel: _aio.UnaryUnaryMultiCallable[_dense_prediction_pb2.GetModelRequest, _dense_prediction_pb2.GetModelResponse]  # type: ignore[assignment]
@@ -84,6 +88,14 @@ class DensePredictionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_dense_prediction_pb2.PredictStreamResponse], _abc.AsyncIterator[_dense_prediction_pb2.PredictStreamResponse]]:
         """Predicts many images, pipelined; answers come as they finish, each with its request's id."""
+
+    @_abc_1.abstractmethod
+    def PredictTiles(
+        self,
+        request_iterator: _MaybeAsyncIterator[_dense_prediction_pb2.PredictTilesRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_dense_prediction_pb2.PredictTilesResponse], _abc.AsyncIterator[_dense_prediction_pb2.PredictTilesResponse]]:
+        """Predicts one image whose file comes in chunks; results come tile by tile, as they are made."""
 
     @_abc_1.abstractmethod
     def ListModels(
