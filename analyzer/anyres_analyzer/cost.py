@@ -47,11 +47,11 @@ class CostModel:
         self._walk = walk
         self._remembered = lru_cache(maxsize=4096)(self._measure)
 
-    def __call__(self, height: int, width: int, batch: int = 1) -> Cost:
-        """The cost of a batch of images of this size."""
+    def __call__(self, height: int, width: int, batch: int | None = None) -> Cost:
+        """The cost of a batch of images of this size; of the declared batch, or else of one."""
         return self._remembered(height, width, batch)
 
-    def _measure(self, height: int, width: int, batch: int) -> Cost:
+    def _measure(self, height: int, width: int, batch: int | None) -> Cost:
         return measure(self._graph, self._walk.at(height, width, batch))
 
 

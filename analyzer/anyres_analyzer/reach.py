@@ -13,9 +13,13 @@ stride 2, Reach(2, 0, 1), the two see Reach(2, -2, 3): six pixels.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil, floor, lcm
+from typing import TypeAlias
+
+Taps: TypeAlias = tuple[Fraction, Fraction]  # how far before and after a point
 
 
 @dataclass(frozen=True)
@@ -83,16 +87,46 @@ def pixel_unshuffle(block: int) -> Reach:
     return Reach(Fraction(block), Fraction(0), Fraction(block - 1))
 
 
-def resize(factor: Fraction, mode: str, coordinates: str, *, antialias: bool = False) -> Reach:
+def resize(factor: Fraction, coordinates: str, taps: Callable[[int], Taps]) -> Reach:
     """ONNX Resize by a constant factor.
 
-    Output `o` falls on the input at x(o). Every x lies on a lattice of step 1/q, so rounding it
-    either way moves it by at most 1 - 1/q: nearest and linear read no further (linear's second tap
-    has no weight where x is whole), cubic one pixel more on each side.
+    Output `o` falls on the input at x(o). Every x lies on a lattice of step 1/q; `taps` says how
+    far from x it reads at most, given q.
     """
     origin = Fraction(0) if coordinates == "asymmetric" else (1 / factor - 1) / 2
-    lattice = lcm(origin.denominator, factor.numerator)
-    taps = 1 - Fraction(1, lattice) + (1 if mode == "cubic" else 0)
-    if antialias and factor < 1:
-        taps = (2 if mode == "cubic" else 1) / factor
-    return Reach(1 / factor, origin - taps, origin + taps)
+    before, after = taps(lcm(origin.denominator, factor.numerator))
+    beyond = 1 - 1 / factor + origin  # how far the last output falls beyond the last pixel
+    return Reach(1 / factor, origin - max(before, beyond), origin + max(after, -origin))
+
+
+def floor_taps(lattice: int) -> Taps:
+    """Rounding down moves x by at most 1 - 1/q."""
+    return 1 - Fraction(1, lattice), Fraction(0)
+
+
+def ceil_taps(lattice: int) -> Taps:
+    """Rounding up, likewise."""
+    return Fraction(0), 1 - Fraction(1, lattice)
+
+
+def round_taps(lattice: int) -> Taps:
+    """Rounding to the nearest, either way where two are as near."""
+    most = Fraction(lattice // 2, lattice)
+    return most, most
+
+
+def linear_taps(lattice: int) -> Taps:
+    """Both neighbours of x; where x is whole, the second has no weight."""
+    most = 1 - Fraction(1, lattice)
+    return most, most
+
+
+def cubic_taps(lattice: int) -> Taps:
+    """The neighbours' neighbours too; an x within rounding of a whole number has no further."""
+    most = 2 - Fraction(1, lattice)
+    return most, most
+
+
+def wide_taps(radius: Fraction) -> Callable[[int], Taps]:
+    """An antialiasing filter of this radius."""
+    return lambda lattice: (radius, radius)

@@ -7,7 +7,7 @@ tile can know that.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -35,9 +35,26 @@ def resized(call: Call) -> Field:
         return image.broken(
             call.node, f"its coordinates ({coordinates}) depend on the image's size", dim=image.dim
         )
+    return image.through(reach.resize(factor, coordinates, _taps(call, factor)))
+
+
+def _taps(call: Call, factor: Fraction) -> Callable[[int], reach.Taps]:
     mode = _text(call, "mode", "nearest")
-    antialias = bool(call.node.attributes.get("antialias", 0))
-    return image.through(reach.resize(factor, mode, coordinates, antialias=antialias))
+    if factor < 1 and call.node.attributes.get("antialias", 0):
+        return reach.wide_taps((2 if mode == "cubic" else 1) / factor)
+    if mode != "nearest":
+        return reach.cubic_taps if mode == "cubic" else reach.linear_taps
+    if call.node.op_type == "Upsample" or call.opset == 10:
+        return reach.floor_taps if factor > 1 else reach.linear_taps  # down, runtimes differ
+    return _NEAREST[_text(call, "nearest_mode", "round_prefer_floor")]
+
+
+_NEAREST: Mapping[str, Callable[[int], reach.Taps]] = {
+    "floor": reach.floor_taps,
+    "ceil": reach.ceil_taps,
+    "round_prefer_floor": reach.round_taps,
+    "round_prefer_ceil": reach.round_taps,
+}
 
 
 def _text(call: Call, name: str, default: str) -> str:

@@ -7,7 +7,7 @@ operator's own inference rule says the shapes. On top of ONNX's rules stand the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -25,9 +25,6 @@ from anyres_analyzer.tensor import Tensor
 from anyres_analyzer.window import window_of
 
 Outputs: TypeAlias = tuple[Tensor, ...]
-
-# ONNX has no shape rule for these; they leave the shape of their first input as it is.
-_SHAPE_KEEPING = frozenset({"GroupNormalization", "MeanVarianceNormalization"})
 
 
 @dataclass(frozen=True)
@@ -89,8 +86,9 @@ class Operator:
         return tuple(known(np.asarray(value)) for value in values)
 
     def _inferred(self, inputs: Sequence[Tensor | None], node: Node) -> Outputs | Impossible:
-        if node.op_type in _SHAPE_KEEPING and inputs[0] is not None:
-            return (Tensor(inputs[0].shape, inputs[0].elem_type),)
+        own_rule = OWN_RULES.get((node.op_type, self._opset < _MODERN.get(node.op_type, 99)))
+        if own_rule is not None:
+            return own_rule(node, [tensor for tensor in inputs if tensor is not None])
         given = {f"i{i}": tensor for i, tensor in enumerate(inputs) if tensor is not None}
         types = {
             name: helper.make_tensor_type_proto(tensor.elem_type, tensor.shape)
@@ -160,3 +158,33 @@ def _without_late_windows(node: Node, image: Tensor, output: Tensor) -> Tensor:
 def _first_line(error: Exception) -> str:
     text = str(error).strip().splitlines()
     return text[0] if text else type(error).__name__
+
+
+def _like_its_input(node: Node, inputs: Sequence[Tensor]) -> Outputs:
+    return (Tensor(inputs[0].shape, inputs[0].elem_type),)
+
+
+def _map_and_statistics(node: Node, inputs: Sequence[Tensor]) -> Outputs:
+    """BatchNormalization in training: the map, then statistics shaped like its scale."""
+    image, scale, *_ = inputs
+    statistics = Tensor(scale.shape, scale.elem_type)
+    return (Tensor(image.shape, image.elem_type), *[statistics] * (len(node.made) - 1))
+
+
+def _cut(node: Node, inputs: Sequence[Tensor]) -> Outputs:
+    """Slice of before opset 10: constant starts and ends, one for each of the axes."""
+    shape, bounds = list(inputs[0].shape), node.attributes
+    axes = bounds.get("axes", range(len(bounds["starts"])))
+    for axis, start, end in zip(axes, bounds["starts"], bounds["ends"], strict=True):
+        shape[axis] = len(range(*slice(start, end).indices(shape[axis])))
+    return (Tensor(tuple(shape), inputs[0].elem_type),)
+
+
+# What ONNX has no shape rule for, by operator and whether its opset is below the one given here.
+_MODERN = {"BatchNormalization": 14, "Slice": 10}
+OWN_RULES: dict[tuple[str, bool], Callable[[Node, Sequence[Tensor]], Outputs]] = {
+    ("GroupNormalization", True): _like_its_input,
+    ("MeanVarianceNormalization", True): _like_its_input,
+    ("BatchNormalization", True): _map_and_statistics,
+    ("Slice", True): _cut,
+}

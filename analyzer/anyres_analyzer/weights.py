@@ -58,9 +58,8 @@ def weights(graph: Graph, fields: Mapping[str, Field], tensors: Tensors) -> tupl
             over_space = _flattened(node, fields) and mixed.isdisjoint(node.inputs)
             kind = _kind(node, tensors, over_space=over_space)
             found.append(Weight(node.label, kind, parameters))
-        if (node.op_type in _PRODUCTS and _image(node, fields).dim is None) or not mixed.isdisjoint(
-            node.inputs
-        ):
+        answers = node.op_type in _PRODUCTS and _image(node, fields).dim is None
+        if answers or not mixed.isdisjoint(node.inputs):
             mixed.update(node.made)
     return tuple(found)
 
