@@ -66,7 +66,7 @@ def run(target: str, options: Options) -> Path:
 
 def _progress(console: Console) -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    return Progress(*columns, console=console, transient=True)
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
 
 def _recipe(target: str, options: Options) -> Recipe:
