@@ -48,7 +48,8 @@ class AxisContract:
         if self.maximum is None:
             several = f"{self.minimum}, {self.minimum + self.step}, ..."
             return several if self.step > 1 else f"at least {self.minimum}"
-        return f"{self.minimum}" + f" to {self.maximum}" * (self.maximum > self.minimum)
+        until = f" to {self.maximum}" * (self.maximum > self.minimum)
+        return f"{self.minimum}{until}" + f" by {self.step}" * (self.step > 1)
 
 
 @dataclass(frozen=True)

@@ -39,8 +39,8 @@ def explained(contract: AxisContract, graph: Graph, fields: Mapping[str, Field])
         contract,
         node=head.label,
         reason=(
-            f"it is a fully connected head behind {output.lost.node}, which pools the whole "
-            f"map into one answer, and the input is declared {contract.minimum}"
+            f"it is a fully connected head with one answer for the whole image, behind "
+            f"{output.lost}, and the input is declared {contract.minimum}"
         ),
     )
 

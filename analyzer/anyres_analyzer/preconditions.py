@@ -7,6 +7,7 @@ reports a failed merge in the words of its type unifier. A row here says it for 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from math import prod
 
 from anyres_analyzer.graph import Node
 from anyres_analyzer.tensor import Tensor
@@ -113,6 +114,25 @@ def _cuts_into_blocks(node: Node, inputs: Inputs) -> str | None:
     return f"it cuts blocks of {block} out of a map of {uneven}" if uneven else None
 
 
+def _values_fill_the_shape(node: Node, inputs: Inputs) -> str | None:
+    """ONNX does not count where no dimension is left open."""
+    image = _present(inputs[0])
+    shape = node.attributes.get("shape")  # before opset 5
+    if shape is None:
+        target = inputs[1].value if len(inputs) > 1 and inputs[1] is not None else None
+        shape = [] if target is None else target.reshape(-1).tolist()
+    copies = not node.attributes.get("allowzero", 0)
+    wanted = prod(
+        image.shape[dim] if size == 0 and copies and dim < len(image.shape) else size
+        for dim, size in enumerate(shape)
+        if size != -1
+    )
+    fits = image.elements % wanted == 0 if -1 in shape else image.elements == wanted
+    if not shape or (wanted > 0 and fits):
+        return None
+    return f"it makes {list(shape)} out of {image.elements} values"
+
+
 def _listed(sizes: Sequence[int]) -> str:
     return " and ".join(str(size) for size in dict.fromkeys(sizes))
 
@@ -131,6 +151,7 @@ CHECKS: Mapping[str, Callable[[Node, Inputs], str | None]] = {
     "MatMul": _matrices_agree,
     "Concat": _joins_agree,
     "Pad": _mirrors_what_is_there,
+    "Reshape": _values_fill_the_shape,
     "SpaceToDepth": _cuts_into_blocks,
 } | dict.fromkeys(
     "Add Sub Mul Div Pow Max Min Mean Sum Where Equal Greater Less And Or PRelu".split(),

@@ -91,7 +91,7 @@ def resize(factor: Fraction, coordinates: str, taps: Callable[[int], Taps]) -> R
     """ONNX Resize by a constant factor.
 
     Output `o` falls on the input at x(o). Every x lies on a lattice of step 1/q; `taps` says how
-    far from x it reads at most, given q.
+    far from x it reads at most, given q. Beyond the first or last pixel it reads that one.
     """
     origin = Fraction(0) if coordinates == "asymmetric" else (1 / factor - 1) / 2
     before, after = taps(lcm(origin.denominator, factor.numerator))

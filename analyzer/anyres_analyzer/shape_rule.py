@@ -7,7 +7,7 @@ operator's own inference rule says the shapes. On top of ONNX's rules stand the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -86,8 +86,8 @@ class Operator:
         return tuple(known(np.asarray(value)) for value in values)
 
     def _inferred(self, inputs: Sequence[Tensor | None], node: Node) -> Outputs | Impossible:
-        own_rule = OWN_RULES.get((node.op_type, self._opset < _MODERN.get(node.op_type, 99)))
-        if own_rule is not None:
+        below, own_rule = OWN_RULES.get(node.op_type, (0, None))
+        if own_rule is not None and self._opset < below:
             return own_rule(node, [tensor for tensor in inputs if tensor is not None])
         given = {f"i{i}": tensor for i, tensor in enumerate(inputs) if tensor is not None}
         types = {
@@ -180,11 +180,19 @@ def _cut(node: Node, inputs: Sequence[Tensor]) -> Outputs:
     return (Tensor(tuple(shape), inputs[0].elem_type),)
 
 
-# What ONNX has no shape rule for, by operator and whether its opset is below the one given here.
-_MODERN = {"BatchNormalization": 14, "Slice": 10}
-OWN_RULES: dict[tuple[str, bool], Callable[[Node, Sequence[Tensor]], Outputs]] = {
-    ("GroupNormalization", True): _like_its_input,
-    ("MeanVarianceNormalization", True): _like_its_input,
-    ("BatchNormalization", True): _map_and_statistics,
-    ("Slice", True): _cut,
+def _map_and_mask(node: Node, inputs: Sequence[Tensor]) -> Outputs:
+    """Dropout, whose mask some opsets leave without a shape."""
+    image = inputs[0]
+    outputs = [image.elem_type, onnx.TensorProto.BOOL][: len(node.made)]
+    return tuple(Tensor(image.shape, elem_type) for elem_type in outputs)
+
+
+_EVERY = 1000
+# What ONNX has no shape rule for at opsets below the one given.
+OWN_RULES: Mapping[str, tuple[int, Callable[[Node, Sequence[Tensor]], Outputs]]] = {
+    "BatchNormalization": (14, _map_and_statistics),
+    "Dropout": (_EVERY, _map_and_mask),
+    "GroupNormalization": (_EVERY, _like_its_input),
+    "MeanVarianceNormalization": (_EVERY, _like_its_input),
+    "Slice": (10, _cut),
 }

@@ -145,6 +145,9 @@ EXACT = {
     "an FC layer over space": FC_OVER_SPACE,
     "pixels that become rows": ROWS_FOR_PIXELS,
     "global pooling before the FC layer": AFTER_POOLING,
+    "a reshape to constant numbers": network(
+        "a = Reshape (x, s)\ny = Relu (a)", "int64[3] s = {0,-1,96}", image="N,1,4,W"
+    ),
     "padding to the step inside": PADDED_TO_STEP,
     "a depth to space": network(
         "a = SpaceToDepth <blocksize=2> (x)\ny = DepthToSpace <blocksize=2> (a)"
@@ -216,6 +219,21 @@ def test_an_fc_layer_over_space_takes_the_sizes_that_round_to_its_map() -> None:
     assert (width.verdict, width.minimum, width.maximum, width.step) == ("fixed", 16, 19, 1)
     assert width.node == "'fc6' (Gemm)"
     assert "contract 12 values" in width.reason
+
+
+def test_a_reshape_to_fixed_numbers_fixes_the_axis() -> None:
+    model = network(
+        f"a = AveragePool {DOWN} (x)\n[flatten] b = Reshape (a, s)\ny = Gemm (b, fc)",
+        fully_connected(12),
+        "int64[2] s = {1,12}",
+        image="1,1,6,W",
+    )
+    width = analyze(model).sizes.width
+    assert (width.verdict, width.minimum, width.maximum) == ("fixed", 8, 9)
+    assert (width.node, width.reason) == (
+        "'flatten' (Reshape)",
+        "it makes [1, 12] out of 15 values",
+    )
 
 
 def test_pixels_must_not_become_rows_of_the_batch() -> None:

@@ -249,6 +249,12 @@ def test_batch_norm_with_statistics_of_its_own_breaks_locality(opset: int, local
     assert (not analyze(network(body, *constants, opset=opset)).tiling.breakers) == local
 
 
+@pytest.mark.parametrize("opset", [7, 10, 12, 13, 22])
+def test_a_dropout_with_its_mask_goes_through_at_every_opset(opset: int) -> None:
+    analysis = analyze(network("y, mask = Dropout (x)", opset=opset))
+    assert analysis.tiling.breakers == ()
+
+
 def test_a_thousand_nodes_are_one_chain_like_any_other() -> None:
     """Half the chain's reach is 500 on each side; exact, whatever the depth."""
     kernel = numpy_helper.from_array(np.ones((1, 1, 3, 3), np.float32), "k")
