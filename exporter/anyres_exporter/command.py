@@ -40,7 +40,7 @@ def export(
     Every axis that is left open is proven: ONNX Runtime against PyTorch, at sizes that the export
     never saw. An axis that fails is refused, and the node that fixes it is named.
 
-    Example: anyres export models/climate_unet/recipe.toml --out out/models
+    Example: anyres export models/climate/recipe.toml --out out/models
     """
     from anyres_exporter.errors import ExportError
     from anyres_exporter.run import Options, run

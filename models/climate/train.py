@@ -1,6 +1,6 @@
 """Train the climate U-Net: climate zones from a satellite picture, on other longitudes than tested.
 
-    python models/climate_unet/train.py --assets out/assets
+    python models/climate/train.py --assets out/assets
 
 The picture is NASA's Blue Marble (5400x2700), the labels are the Koeppen-Geiger zones (12960x6480),
 both of the whole globe, so the label of a pixel is the one below its centre. The globe is cut into
