@@ -23,8 +23,8 @@ from functools import cache
 from anyres_analyzer.errors import Inadmissible
 
 LARGEST_PERIOD = 256
-FAR = (37, 64)  # periods above a size that works, where one without a maximum still works
-FURTHEST = 4096  # pixels above it, likewise: beyond any table of positions
+FAR = 37  # periods above a size that works: what is true of residues there is true further up
+FURTHEST = 4096  # pixels above it that still work where there is no maximum
 
 
 @dataclass(frozen=True)
@@ -95,12 +95,12 @@ def _declared(size: int, attempt: Attempt) -> AxisContract:
 
 def _works_far_above(works: int, period: int, attempt: Attempt) -> bool:
     furthest = -(-FURTHEST // period)
-    return all(attempt(works + period * k) is None for k in (1, *FAR, furthest))
+    return all(attempt(works + period * k) is None for k in (1, FAR, furthest))
 
 
 def _open(works: int, period: int, attempt: Attempt) -> AxisContract:
     """No maximum: the step from every residue far up, then the minimum along it."""
-    far = works + period * FAR[0]
+    far = works + period * FAR
     passes = [attempt(far + residue) is None for residue in range(period)]
     step, residue = _progression(passes)
     minimum, below = _minimum((far + residue) % step or step, far + residue, step, attempt)

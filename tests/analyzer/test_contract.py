@@ -242,6 +242,22 @@ def test_pixels_must_not_become_rows_of_the_batch() -> None:
     assert width.node is not None
 
 
+def test_a_table_of_positions_has_an_end() -> None:
+    model = network(
+        """
+        s = Shape <start=3> (x)
+        p = Slice (table, zero, s, three)
+        [positions] y = Add (x, p)
+        """,
+        f"float[1,1,1,300] table = {{{','.join('1' * 300)}}}",
+        "int64[1] zero = {0}",
+        "int64[1] three = {3}",
+    )
+    width = analyze(model).sizes.width
+    assert (width.verdict, width.minimum, width.maximum) == ("fixed", 1, 300)
+    assert width.node == "'positions' (Add)"
+
+
 def test_a_free_net_names_nobody() -> None:
     width = analyze(EXACT["a padded convolution"]).sizes.width
     assert (width.verdict, width.minimum, width.step, width.node) == ("free", 1, 1, None)

@@ -16,6 +16,7 @@ WEIGHTS = {
     "w": "int64[1] w = {3}",
     "h": "int64[1] h = {2}",
     "last": "int64[1] last = {-1}",
+    "least": "int64[1] least = {-1000000}",
     "one": "int64[1] one = {1}",
     "zero": "int64[1] zero = {0}",
     "two_i": "int64[1] two_i = {2}",
@@ -171,6 +172,16 @@ def test_a_scale_that_is_no_simple_ratio_breaks_locality() -> None:
 def test_softmax_before_opset_13_is_over_everything_from_its_axis_on() -> None:
     assert analysed("y = Softmax <axis=1> (x)", opset=12).tiling.width is None
     assert analysed("y = Softmax <axis=1> (x)", opset=13).tiling.width is not None
+
+
+def test_a_crop_to_a_fixed_size_does_not_follow_the_image() -> None:
+    (breaker,) = set(analysed("y = Slice (x, zero, two_i, w)").tiling.breakers)
+    assert breaker == "'y' (Slice): its output's size does not follow the image's"
+
+
+def test_a_flip_counts_from_the_far_end() -> None:
+    (breaker,) = set(analysed("y = Slice (x, last, least, w, last)").tiling.breakers)
+    assert breaker == "'y' (Slice): it counts from the far end"
 
 
 def test_an_axis_that_is_reduced_leaves_the_other_one_local() -> None:

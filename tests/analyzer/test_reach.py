@@ -209,6 +209,16 @@ def test_a_level_of_a_u_shaped_net_is_covered(
     )
 
 
+@pytest.mark.parametrize("rounding", ["floor", "ceil", "round_prefer_floor"])
+@pytest.mark.parametrize("coordinates", ["half_pixel", "asymmetric"])
+@pytest.mark.parametrize("scale", ["scale2", "scale3", "halve"])
+def test_a_nearest_resize_is_covered_up_to_the_borders(
+    rounding: str, coordinates: str, scale: str
+) -> None:
+    modes = f'coordinate_transformation_mode="{coordinates}", nearest_mode="{rounding}"'
+    assert_covered(network(f'y = Resize <mode="nearest", {modes}> (x, , {scale})'))
+
+
 def test_a_shuffle_and_its_inverse_read_their_blocks() -> None:
     down = network("y = SpaceToDepth <blocksize=2> (x)")
     assert observed(down, height=2) == predicted(down, WIDTH // 2)
