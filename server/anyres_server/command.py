@@ -27,7 +27,9 @@ def serve(
     ] = None,
     whole_image_budget: Annotated[
         int | None,
-        typer.Option(help="Bytes of activations above which tiles are used.", show_default="512 MiB"),
+        typer.Option(
+            help="Bytes of activations above which tiles are used.", show_default="512 MiB"
+        ),
     ] = None,
     grace_s: Annotated[
         float | None,
