@@ -114,6 +114,9 @@ class Fake(pb_grpc.DensePredictionServiceServicer):
     def PredictStream(self, _: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         context.abort(grpc.StatusCode.UNIMPLEMENTED, "no client streams yet")
 
+    def PredictTiles(self, _: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        context.abort(grpc.StatusCode.UNIMPLEMENTED, "no client streams yet")
+
     def ListModels(self, _: Any, context: grpc.ServicerContext) -> pb.ListModelsResponse:  # noqa: N802
         return pb.ListModelsResponse(models=[self._summary(name) for name in self.models])
 

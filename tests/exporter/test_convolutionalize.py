@@ -24,7 +24,8 @@ class Flattening(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.classifier(torch.flatten(self.features(x), 1))
+        y: Tensor = self.classifier(torch.flatten(self.features(x), 1))
+        return y
 
 
 def test_at_the_native_size_it_is_the_same_network() -> None:
