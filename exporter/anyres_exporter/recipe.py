@@ -34,7 +34,7 @@ from torch import Tensor, nn
 from anyres_exporter.convolutionalize import convolutionalize
 from anyres_exporter.errors import BadRecipe
 from anyres_exporter.export import Sizes, sha256
-from anyres_proto.card import ClassName, Description, ImageInput
+from anyres_proto.card import NAME, ClassName, Description, ImageInput
 
 
 class Weights(BaseModel):
@@ -49,7 +49,7 @@ class Recipe(BaseModel):
     """What a recipe file holds; `folder` is where it lies."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    name: str
+    name: str = Field(pattern=NAME)
     description: str = ""
     task: Literal["classification", "segmentation", "regression", "unknown"] = "unknown"
     factory: str
@@ -150,7 +150,11 @@ def build(recipe: Recipe, assets: Path | None = None) -> tuple[nn.Module, dict[s
 
 
 def _called(recipe: Recipe) -> nn.Module:
-    model = _imported(recipe.factory)(**recipe.arguments)
+    factory = _imported(recipe.factory)
+    try:
+        model = factory(**recipe.arguments)
+    except Exception as error:
+        raise BadRecipe(f"calling factory '{recipe.factory}' failed: {_said(error)}") from error
     if not isinstance(model, nn.Module):
         raise BadRecipe(f"{recipe.factory} gave a {type(model).__name__}, not a torch.nn.Module")
     return model
@@ -162,13 +166,20 @@ def _imported(factory: str) -> Callable[..., object]:
         raise BadRecipe(f"'{factory}' is no factory; write package.module:name")
     try:
         found: object = getattr(importlib.import_module(module), name)
-    except ImportError as error:
-        raise BadRecipe(f"cannot import '{module}' of factory '{factory}': {error}") from error
     except AttributeError as error:
         raise BadRecipe(f"module '{module}' has no '{name}'") from error
+    except Exception as error:
+        raise BadRecipe(
+            f"cannot import '{module}' of factory '{factory}': {_said(error)}"
+        ) from error
     if not callable(found):
         raise BadRecipe(f"'{factory}' cannot be called; a factory is a class or a function")
     return found
+
+
+def _said(error: Exception) -> str:
+    """Somebody else's code may raise anything; this is its boundary."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def _found(recipe: Recipe, weights: Weights, assets: Path | None) -> Path:

@@ -35,6 +35,7 @@ def run(target: str, options: Options) -> Path:
         ExportError: it cannot be built, exported or proven.
     """
     recipe = _recipe(target, options)
+    _made(options.out)
     model, provenance = build(recipe, options.assets)
     compared: list[Comparison] = []
     console = Console()
@@ -62,6 +63,14 @@ def run(target: str, options: Options) -> Path:
         soft_wrap=True,
     )
     return path
+
+
+def _made(folder: Path) -> None:
+    """The folder to write to, before anything takes time."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadRecipe(f"cannot write to {folder}: {error.strerror or error}") from error
 
 
 def _progress(console: Console) -> Progress:

@@ -35,6 +35,7 @@ def trace(model: nn.Module, example: Tensor, *, dynamic_size: bool, log: Path) -
     Raises:
         NotExportable: torch could not; the message is one sentence, its report is in `log`.
     """
+    _refuse_what_does_not_run(model, example)
     open_axes = {0: Dim("batch")}
     if dynamic_size:
         open_axes |= {2: Dim.AUTO, 3: Dim.AUTO}
@@ -58,6 +59,23 @@ def trace(model: nn.Module, example: Tensor, *, dynamic_size: bool, log: Path) -
         ) from error
     assert program is not None, "dynamo=True returns the program"
     return program.model_proto
+
+
+def _refuse_what_does_not_run(model: nn.Module, example: Tensor) -> None:
+    """Of a model that cannot run at all torch's exporter writes a page; eager says it in a line."""
+    size = f"{example.shape[3]}x{example.shape[2]}"
+    try:
+        with torch.inference_mode():
+            output = model(example)
+    except Exception as error:
+        raise NotExportable(
+            f"{type(model).__name__} does not run on a {size} image: {_sentence(error)}"
+        ) from error
+    if not isinstance(output, Tensor):
+        raise NotExportable(
+            f"{type(model).__name__} returns a {type(output).__name__}; expected one tensor, "
+            "(n, channels, h, w) or (n, channels)"
+        )
 
 
 @contextlib.contextmanager

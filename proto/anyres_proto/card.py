@@ -17,6 +17,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 METADATA_KEY = "anyres.card"
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"  # of a model; it is a file's name too
 
 
 class _Frozen(BaseModel):
@@ -195,7 +196,7 @@ class Proof(_Frozen):
 class Description(_Frozen):
     """What a model's author says about it; the rest of a card is derived and proven."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    name: str = Field(pattern=NAME)
     description: str = ""
     task: Literal["classification", "segmentation", "regression", "unknown"]
     input: ImageInput = ImageInput()

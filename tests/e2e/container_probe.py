@@ -22,6 +22,7 @@ print(
     json.dumps(
         {
             "user": os.getuid(),
+            "read_only": bool(os.statvfs("/").f_flag & os.ST_RDONLY),
             "writable": [folder for folder in FOLDERS if writable(folder)],
             "privileges": Path("/proc/self/status").read_text("ascii"),
             "found": [module for module in MODULES if find_spec(module)],

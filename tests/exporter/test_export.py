@@ -183,6 +183,20 @@ def test_what_torch_cannot_export_ends_in_one_sentence_and_a_log(tmp_path: Path)
     assert (tmp_path / "net.export.log").read_text()
 
 
+def test_a_model_that_does_not_run_at_the_traced_size_is_told_so(tmp_path: Path) -> None:
+    with pytest.raises(NotExportable, match="UNet does not run on a 30x30 image: Sizes of tensors"):
+        exported(UNet(width=2, depth=2), tmp_path, traced=(30, 30))
+
+
+def test_a_model_that_returns_no_tensor_is_told_what_it_returns(tmp_path: Path) -> None:
+    class Two(nn.Module):
+        def forward(self, x: Tensor) -> dict[str, Tensor]:
+            return {"out": x}
+
+    with pytest.raises(NotExportable, match="Two returns a dict; expected one tensor"):
+        exported(Two(), tmp_path)
+
+
 def test_the_same_model_gives_the_same_bytes(tmp_path: Path) -> None:
     model = Dense()
     first = exported(model, tmp_path / "a").read_bytes()

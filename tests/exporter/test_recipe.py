@@ -75,3 +75,14 @@ def test_nothing_is_unpickled(tmp_path: Path) -> None:
     torch.save({"model": torch.nn.Conv2d(1, 1, 1)}, tmp_path / "w.pth")
     with pytest.raises(BadRecipe, match="nothing else is unpickled"):
         build(read(written(tmp_path, UNET + '[weights]\nfile = "w.pth"\n')))
+
+
+def test_a_factory_that_raises_is_named_with_its_words(tmp_path: Path) -> None:
+    text = 'name = "net"\nfactory = "torch.nn:Linear"\n'
+    with pytest.raises(BadRecipe, match=r"calling factory 'torch.nn:Linear' failed: TypeError"):
+        build(read(written(tmp_path, text)))
+
+
+def test_a_name_that_is_no_file_name_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadRecipe, match="name: String should match"):
+        read(written(tmp_path, UNET.replace('"net"', '"../net"')))
