@@ -114,12 +114,17 @@ def sizes_to_prove(sizes: SizeContract, alignment: tuple[int, int]) -> list[tupl
 
 
 def _along(axis: AxisContract, alignment: int) -> list[int]:
-    """Admissible sizes of one axis: the first few, every residue above, and a large one."""
+    """Admissible sizes of one axis: the first few, around one alignment, residues, a large one.
+
+    Up to `RESIDUES` residues of the alignment are all there; of more, as many evenly spread.
+    """
     if axis.maximum is not None:
         return list(range(axis.minimum, axis.maximum + 1, axis.step))
     step = axis.step
     above = axis.minimum + step * -(-2 * alignment // step)
-    residues = range(0, min(alignment, RESIDUES), step)
-    around = {above + residue for residue in residues} | {above + alignment}
+    spread = step * -(-alignment // (RESIDUES * step))
+    first = {axis.minimum, axis.minimum + step, axis.minimum + 2 * step}
+    around = {alignment - 1, alignment, alignment + 1, above + alignment - 1, above + alignment}
+    residues = {above + residue for residue in range(0, alignment, spread)}
     large = above + step * -(-(4 * alignment + 37) // step)
-    return sorted({axis.minimum, axis.minimum + step, axis.minimum + 2 * step, *around, large})
+    return sorted(size for size in {*first, *around, *residues, large} if axis.admits(size))
