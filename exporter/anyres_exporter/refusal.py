@@ -7,7 +7,6 @@ head; or it is of one size whatever goes in. torch declares all three dynamic.
 from __future__ import annotations
 
 from anyres_analyzer import Analysis
-from anyres_analyzer.contract import AxisContract
 from anyres_exporter.errors import NotProven
 
 PIN = "Pin the size (--fixed), or make the model answer at every position (convolutionalize)"
@@ -18,7 +17,7 @@ def refuse_fixed(analysis: Analysis, name: str) -> None:
     for axis, contract in (("H", analysis.sizes.height), ("W", analysis.sizes.width)):
         if contract.maximum is not None:
             raise NotProven(
-                f"{axis} of '{name}' cannot be dynamic: it takes {_taken(contract)} only, "
+                f"{axis} of '{name}' cannot be dynamic: it takes {contract.expected()} only, "
                 f"because of node {contract.node}: {contract.reason}. {PIN}",
                 contract.node,
             )
@@ -34,11 +33,6 @@ def refuse_fixed(analysis: Analysis, name: str) -> None:
             f"whatever the image's size ({culprit_node}). {PIN}",
             culprit_node,
         )
-
-
-def _taken(contract: AxisContract) -> str:
-    alone = contract.minimum == contract.maximum
-    return str(contract.minimum) if alone else f"{contract.minimum} to {contract.maximum}"
 
 
 def _output_grid(analysis: Analysis, times: int) -> tuple[int, ...]:
