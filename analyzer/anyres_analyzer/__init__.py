@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from anyres_analyzer.analysis import Analysis, analyze
-from anyres_analyzer.cost import Cost, CostModel
+from anyres_analyzer.cost.model import Cost, CostModel
 
 __all__ = ["Analysis", "Cost", "CostModel", "analyze"]

@@ -16,18 +16,18 @@ from pathlib import Path
 
 import onnx
 
-from anyres_analyzer import tiling
-from anyres_analyzer.contract import AxisContract, SizeContract
-from anyres_analyzer.cost import CostModel
-from anyres_analyzer.field import Field, Samples, propagate
-from anyres_analyzer.field_rules import RULES
-from anyres_analyzer.graph import Graph, load
-from anyres_analyzer.head import explained
-from anyres_analyzer.shapes import ShapeWalk
-from anyres_analyzer.tensor import Tensors
-from anyres_analyzer.tiling import Tiling
-from anyres_analyzer.trial import Trial
-from anyres_analyzer.weights import Weight, weights
+from anyres_analyzer.cost.model import CostModel
+from anyres_analyzer.field.field import Field, Samples, propagate
+from anyres_analyzer.field.rules import RULES
+from anyres_analyzer.graph.graph import Graph, load
+from anyres_analyzer.shapes.tensor import Tensors
+from anyres_analyzer.shapes.walk import ShapeWalk
+from anyres_analyzer.sizes.contract import AxisContract, SizeContract
+from anyres_analyzer.sizes.head import explained
+from anyres_analyzer.sizes.trial import Trial
+from anyres_analyzer.tiling import rule as tiling
+from anyres_analyzer.tiling.rule import Tiling
+from anyres_analyzer.weights.kinds import Weight, weights
 
 ROOM = 192  # pixels above the minimum that the samples have at least
 

@@ -20,8 +20,8 @@ import torch
 from torch import nn
 
 from anyres_analyzer import Analysis, analyze
-from anyres_analyzer.contract import AxisContract
 from anyres_analyzer.errors import AnalysisError
+from anyres_analyzer.sizes.contract import AxisContract
 from anyres_exporter import culprit
 from anyres_exporter.any_size import AnySize, PadMode, PadToStep, wrapped
 from anyres_exporter.errors import NotExportable, NotProven

@@ -22,7 +22,7 @@ from onnxruntime.capi.onnxruntime_pybind11_state import (
 )
 from torch import nn
 
-from anyres_analyzer.contract import AxisContract, SizeContract
+from anyres_analyzer.sizes.contract import AxisContract, SizeContract
 
 TOLERANCE = 1e-4  # of the largest magnitude in the answer: float32 sums in another order
 RESIDUES = 64  # alignments up to this are covered residue by residue

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from anyres_analyzer.tile_plan import Tile, cut
+from anyres_analyzer.tiling.plan import Tile, cut
 from anyres_server.errors import InferenceFailed
 from anyres_server.model import Array, Floats, Model, OutputKind, Size
 from anyres_server.reduce import Reduction

@@ -18,7 +18,7 @@ from math import ceil, prod
 from time import perf_counter
 from typing import TypeAlias, TypeVar
 
-from anyres_analyzer.tile_plan import Tile
+from anyres_analyzer.tiling.plan import Tile
 from anyres_server.admission import Admission
 from anyres_server.batching import Batcher
 from anyres_server.canvas import Canvas, Mosaic, Placed

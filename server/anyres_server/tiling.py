@@ -1,8 +1,8 @@
 """The way an image takes through the network: whole, in exact tiles, or not at all.
 
 A size whose predicted activations stay below the whole-image budget goes in one piece. A larger
-one goes in tiles (drawn in `anyres_analyzer.tile_plan`) if the card says that tiles are exact, else
-in one piece as long as the memory budget allows it. Cores are as large as the tile budget allows
+one goes in tiles (drawn in `anyres_analyzer.tiling.plan`) if the card says that they are exact,
+else in one piece as long as the memory budget allows it. Cores are as large as the tile budget allows
 and, because a halo is computed twice, at least four halos wide where the whole-image budget allows
 that.
 """
@@ -15,7 +15,7 @@ from functools import lru_cache
 from math import ceil, lcm
 from typing import TypeAlias
 
-from anyres_analyzer.tile_plan import AxisRule, AxisTile, Tile, plan, plan_axis
+from anyres_analyzer.tiling.plan import AxisRule, AxisTile, Tile, plan, plan_axis
 from anyres_proto.card import AxisContract, AxisTiling
 from anyres_server.machine import mib
 from anyres_server.model import Model, RouteKind, Size

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from anyres_analyzer import Analysis, analyze
-from anyres_analyzer.weights import KINDS
+from anyres_analyzer.weights.kinds import KINDS
 
 IMAGE_BYTES = 3 * 224 * 224 * 4  # the caller holds it while the network runs
 VGG16 = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512, 0)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from anyres_analyzer.tile_plan import AxisRule, AxisTile, Cut, cut, plan, plan_axis
+from anyres_analyzer.tiling.plan import AxisRule, AxisTile, Cut, cut, plan, plan_axis
 
 
 @st.composite

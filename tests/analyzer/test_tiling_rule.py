@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from anyres_analyzer import Analysis, analyze
-from anyres_analyzer.tile_plan import AxisRule, cut, plan_axis
+from anyres_analyzer.tiling.plan import AxisRule, cut, plan_axis
 
 Row = NDArray[np.float32]
 Network = Callable[[Row], Row]

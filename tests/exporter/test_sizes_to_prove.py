@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 pytest.importorskip("torch")
 pytestmark = pytest.mark.torch
 
-from anyres_analyzer.contract import AxisContract, SizeContract  # noqa: E402
+from anyres_analyzer.sizes.contract import AxisContract, SizeContract  # noqa: E402
 from anyres_exporter.proof import RESIDUES, sizes_to_prove  # noqa: E402
 
 

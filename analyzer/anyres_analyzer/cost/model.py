@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
 
-from anyres_analyzer.graph import Graph, Node
-from anyres_analyzer.shapes import ShapeWalk
-from anyres_analyzer.tensor import Tensor, Tensors
+from anyres_analyzer.graph.graph import Graph, Node
+from anyres_analyzer.shapes.tensor import Tensor, Tensors
+from anyres_analyzer.shapes.walk import ShapeWalk
 
 _IN_PLACE = frozenset(
     "Add BatchNormalization Clip Div Elu HardSigmoid HardSwish Identity LeakyRelu Mul Relu Reshape "

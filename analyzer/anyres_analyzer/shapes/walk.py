@@ -15,9 +15,9 @@ from collections.abc import Hashable
 import numpy as np
 
 from anyres_analyzer.errors import Inadmissible
-from anyres_analyzer.graph import Graph, Node
-from anyres_analyzer.shape_rule import Impossible, Operator, Outputs, known
-from anyres_analyzer.tensor import Tensor, Tensors
+from anyres_analyzer.graph.graph import Graph, Node
+from anyres_analyzer.shapes.operator import Impossible, Operator, Outputs, known
+from anyres_analyzer.shapes.tensor import Tensor, Tensors
 
 _REMEMBERED = 20_000  # answers; a server asks for many sizes
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from math import prod
 
-from anyres_analyzer import reach
-from anyres_analyzer.field import Call, Field
-from anyres_analyzer.merge_rules import merged, pointwise
+from anyres_analyzer.field import reach
+from anyres_analyzer.field.field import Call, Field
+from anyres_analyzer.field.merge_rules import merged, pointwise
 
 FLATTENS = "it flattens the axis into others"
 

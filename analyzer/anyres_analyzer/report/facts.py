@@ -27,10 +27,10 @@ from typing import TypeAlias
 from onnx import TensorProto
 
 from anyres_analyzer.analysis import Analysis, AxisField
-from anyres_analyzer.contract import AxisContract
 from anyres_analyzer.errors import Inadmissible
-from anyres_analyzer.tiling import AxisTiling
-from anyres_analyzer.weights import KINDS
+from anyres_analyzer.sizes.contract import AxisContract
+from anyres_analyzer.tiling.rule import AxisTiling
+from anyres_analyzer.weights.kinds import KINDS
 
 Json: TypeAlias = "bool | int | str | list[Json] | dict[str, Json] | None"
 Size: TypeAlias = tuple[int, int]  # width, height, as image people write it

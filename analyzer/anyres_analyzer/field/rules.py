@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from anyres_analyzer.border_rules import padded, sliced
-from anyres_analyzer.field import Rule
-from anyres_analyzer.layout_rules import (
+from anyres_analyzer.field.border_rules import padded, sliced
+from anyres_analyzer.field.field import Rule
+from anyres_analyzer.field.layout_rules import (
     divided,
     expanded,
     gathered,
@@ -21,9 +21,9 @@ from anyres_analyzer.layout_rules import (
     shuffled,
     unshuffled,
 )
-from anyres_analyzer.merge_rules import pointwise
-from anyres_analyzer.resize_rule import resized
-from anyres_analyzer.statistic_rules import (
+from anyres_analyzer.field.merge_rules import pointwise
+from anyres_analyzer.field.resize_rules import resized
+from anyres_analyzer.field.statistic_rules import (
     batch_normalised,
     dropped,
     layer_normalised,
@@ -34,7 +34,7 @@ from anyres_analyzer.statistic_rules import (
     scattered,
     soft_over_axis,
 )
-from anyres_analyzer.window_rules import transposed, windowed
+from anyres_analyzer.field.window_rules import transposed, windowed
 
 _POINTWISE = """
     Abs Acos Acosh Add And Asin Asinh Atan Atanh BitShift Cast CastLike Ceil Celu Clip Cos

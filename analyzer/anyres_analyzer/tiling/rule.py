@@ -20,8 +20,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from math import ceil, lcm
 
-from anyres_analyzer.contract import AxisContract
-from anyres_analyzer.field import Field
+from anyres_analyzer.field.field import Field
+from anyres_analyzer.sizes.contract import AxisContract
 
 
 @dataclass(frozen=True)

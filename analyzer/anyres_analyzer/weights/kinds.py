@@ -14,10 +14,10 @@ from math import prod
 
 import onnx
 
-from anyres_analyzer.field import Field
-from anyres_analyzer.graph import Constant, Graph, Node
-from anyres_analyzer.layout_rules import FLATTENS
-from anyres_analyzer.tensor import Tensors
+from anyres_analyzer.field.field import Field
+from anyres_analyzer.field.layout_rules import FLATTENS
+from anyres_analyzer.graph.graph import Constant, Graph, Node
+from anyres_analyzer.shapes.tensor import Tensors
 
 KINDS = (
     "fc over space",

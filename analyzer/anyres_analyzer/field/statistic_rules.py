@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from anyres_analyzer.field import Call, Field
-from anyres_analyzer.merge_rules import merged, pointwise
+from anyres_analyzer.field.field import Call, Field
+from anyres_analyzer.field.merge_rules import merged, pointwise
 
 
 def pooled_globally(call: Call) -> Field:

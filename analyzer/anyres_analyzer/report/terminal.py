@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from anyres_analyzer.analysis import Analysis
-from anyres_analyzer.report import Json, Size, report
+from anyres_analyzer.report.facts import Json, Size, report
 
 Value = TypeVar("Value")
 

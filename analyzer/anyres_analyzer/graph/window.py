@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from anyres_analyzer.graph import Node
+from anyres_analyzer.graph.graph import Node
 
 
 @dataclass(frozen=True)

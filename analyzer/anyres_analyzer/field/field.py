@@ -19,9 +19,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from anyres_analyzer.graph import Graph, Node
-from anyres_analyzer.reach import IDENTITY, Reach
-from anyres_analyzer.tensor import Tensor, Tensors
+from anyres_analyzer.field.reach import IDENTITY, Reach
+from anyres_analyzer.graph.graph import Graph, Node
+from anyres_analyzer.shapes.tensor import Tensor, Tensors
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from anyres_analyzer import reach
-from anyres_analyzer.field import Call, Field
-from anyres_analyzer.window import window_of
+from anyres_analyzer.field import reach
+from anyres_analyzer.field.field import Call, Field
+from anyres_analyzer.graph.window import window_of
 
 
 def windowed(call: Call) -> Field:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from math import prod
 
-from anyres_analyzer.graph import Node
-from anyres_analyzer.tensor import Tensor
-from anyres_analyzer.window import window_of
+from anyres_analyzer.graph.graph import Node
+from anyres_analyzer.graph.window import window_of
+from anyres_analyzer.shapes.tensor import Tensor
 
 Inputs = Sequence[Tensor | None]
 

@@ -19,10 +19,10 @@ from onnx import defs, helper, numpy_helper, shape_inference
 from onnx.reference import ReferenceEvaluator
 
 from anyres_analyzer.errors import UnsupportedGraph
-from anyres_analyzer.graph import STEERING_ELEMENTS, Node
-from anyres_analyzer.preconditions import why_impossible
-from anyres_analyzer.tensor import Tensor
-from anyres_analyzer.window import window_of
+from anyres_analyzer.graph.graph import STEERING_ELEMENTS, Node
+from anyres_analyzer.graph.window import window_of
+from anyres_analyzer.shapes.preconditions import why_impossible
+from anyres_analyzer.shapes.tensor import Tensor
 
 Outputs: TypeAlias = tuple[Tensor, ...]
 

@@ -6,11 +6,17 @@ image, and the batch is contaminated without an error. Such a size is refused li
 
 from __future__ import annotations
 
-from anyres_analyzer.contract import Attempt, AxisContract, Refusal, SizeContract, axis_contract
 from anyres_analyzer.errors import Inadmissible, UnsupportedGraph
-from anyres_analyzer.graph import Graph, Node
-from anyres_analyzer.shapes import ShapeWalk
-from anyres_analyzer.tensor import Tensors
+from anyres_analyzer.graph.graph import Graph, Node
+from anyres_analyzer.shapes.tensor import Tensors
+from anyres_analyzer.shapes.walk import ShapeWalk
+from anyres_analyzer.sizes.contract import (
+    Attempt,
+    AxisContract,
+    Refusal,
+    SizeContract,
+    axis_contract,
+)
 
 _LIKELY = (224, 256, 512, 299, 384, 227, 320, 640, 572, 1024, 32, 28, 64, 96, 128)
 _RESHAPES = frozenset({"Reshape", "Flatten"})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import reduce
 
-from anyres_analyzer.field import Call, Field, Samples
+from anyres_analyzer.field.field import Call, Field, Samples
 
 
 def pointwise(call: Call) -> Field:

@@ -12,8 +12,8 @@ from fractions import Fraction
 
 import numpy as np
 
-from anyres_analyzer import reach
-from anyres_analyzer.field import Call, Field
+from anyres_analyzer.field import reach
+from anyres_analyzer.field.field import Call, Field
 
 _LOCAL_COORDINATES = ("half_pixel", "pytorch_half_pixel", "asymmetric", "half_pixel_symmetric")
 

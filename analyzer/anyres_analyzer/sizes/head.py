@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from anyres_analyzer.contract import AxisContract
-from anyres_analyzer.field import Breaker, Field
-from anyres_analyzer.graph import Graph, Node
+from anyres_analyzer.field.field import Breaker, Field
+from anyres_analyzer.graph.graph import Graph, Node
+from anyres_analyzer.sizes.contract import AxisContract
 
 _FULLY_CONNECTED = ("Gemm", "MatMul")
 

@@ -32,8 +32,8 @@ def analyze(
 
     from anyres_analyzer.analysis import analyze as analyzed
     from anyres_analyzer.errors import AnalysisError
-    from anyres_analyzer.report import report
-    from anyres_analyzer.view import show
+    from anyres_analyzer.report.facts import report
+    from anyres_analyzer.report.terminal import show
 
     sizes = [_size(text) for text in size or ()]
     try:

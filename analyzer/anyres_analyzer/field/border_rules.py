@@ -10,8 +10,8 @@ from __future__ import annotations
 from fractions import Fraction
 from math import ceil
 
-from anyres_analyzer import reach
-from anyres_analyzer.field import Call, Field
+from anyres_analyzer.field import reach
+from anyres_analyzer.field.field import Call, Field
 
 
 def padded(call: Call) -> Field:

@@ -1,0 +1,1 @@
+"""What a size costs, in multiply-adds and in bytes."""

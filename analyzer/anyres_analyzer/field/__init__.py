@@ -1,0 +1,1 @@
+"""What an output pixel sees of the image, and which nodes break locality."""

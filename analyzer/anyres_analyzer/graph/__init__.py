@@ -1,0 +1,1 @@
+"""The file: an ONNX graph as plain values."""

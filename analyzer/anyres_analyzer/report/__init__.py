@@ -1,0 +1,1 @@
+"""What an analysis says, for people and for programs."""

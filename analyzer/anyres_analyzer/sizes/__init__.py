@@ -1,0 +1,1 @@
+"""Which sizes a graph takes, and who decides."""

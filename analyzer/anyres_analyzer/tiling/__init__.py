@@ -1,0 +1,1 @@
+"""How an image may be cut so that tiles equal the whole."""

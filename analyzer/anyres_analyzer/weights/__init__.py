@@ -1,0 +1,1 @@
+"""What each weight is for."""
