@@ -52,8 +52,9 @@ climate: .venv/.demo $(ASSETS)/.complete ## train the climate U-Net anew, on two
 	$(PIP) install --no-deps --target $(ASSETS) -r models/climate/requirements.txt
 	$(BIN)/python models/climate/train.py --assets $(ASSETS)
 
-stubs: .venv/.test ## write the protobuf stubs anew
+stubs: .venv/.test ## write the protobuf stubs and the report schema anew
 	$(BIN)/python proto/generate.py
+	$(BIN)/python -m anyres_analyzer.report.encoding > analyzer/anyres_analyzer/report/report.schema.json
 
 format: .venv/.test ## format and mend what can be mended
 	$(BIN)/ruff check --fix

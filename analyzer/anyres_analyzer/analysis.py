@@ -62,28 +62,43 @@ class Input:
 
 @dataclass(frozen=True)
 class Output:
-    """The first output. Dense: pixel `i` is centred on input pixel stride * i + offset."""
+    """One output. Dense: pixel `i` is centred on input pixel stride * i + offset."""
 
     name: str
     channels: int
     dense: bool
     stride: tuple[Fraction, Fraction]
     offset: tuple[Fraction, Fraction]
+    receptive_field: ReceptiveField | None  # None where it is the whole image, or unknown
+    tiling: Tiling
 
 
 @dataclass(frozen=True)
 class Analysis:
     """What a graph tells about any image size."""
 
+    graph: Graph
+    shapes: ShapeWalk
     input: Input
-    output: Output
+    outputs: tuple[Output, ...]
     sizes: SizeContract
-    receptive_field: ReceptiveField | None  # None where it is the whole image, or unknown
-    tiling: Tiling
     weights: tuple[Weight, ...]
     cost: CostModel
-    nodes: int
-    opset: int
+
+    @property
+    def output(self) -> Output:
+        """The first output: the one that is served."""
+        return self.outputs[0]
+
+    @property
+    def receptive_field(self) -> ReceptiveField | None:
+        """Of the first output."""
+        return self.output.receptive_field
+
+    @property
+    def tiling(self) -> Tiling:
+        """Of the first output."""
+        return self.output.tiling
 
     @property
     def parameters(self) -> int:
@@ -106,25 +121,19 @@ def analyze(source: Path | str | onnx.ModelProto) -> Analysis:
     sizes = trial.contract(reference, periods)
     samples = _samples(walk, sizes, periods)
     fields = tuple(propagate(graph, axis, samples, RULES) for axis in (0, 1))
-    name = graph.outputs[0].name
-    height, width = (by_tensor.get(name, _NO_PIXELS) for by_tensor in fields)
     sizes = SizeContract(
         explained(sizes.height, graph, fields[0]), explained(sizes.width, graph, fields[1])
     )
     return Analysis(
+        graph=graph,
+        shapes=walk,
         input=_input(graph, samples.near),
-        output=_output(graph, samples.near, height, width),
-        sizes=sizes,
-        receptive_field=_receptive_field(height, width),
-        tiling=Tiling(
-            tiling.axis_tiling(height, fields[0].values(), sizes.height),
-            tiling.axis_tiling(width, fields[1].values(), sizes.width),
-            tiling.breakers((height, width), (sizes.height, sizes.width)),
+        outputs=tuple(
+            _output(output.name, samples.near, fields, sizes) for output in graph.outputs
         ),
+        sizes=sizes,
         weights=weights(graph, fields[0], samples.near),
         cost=CostModel(graph, walk),
-        nodes=len(graph.nodes),
-        opset=graph.opset,
     )
 
 
@@ -169,17 +178,24 @@ def _input(graph: Graph, tensors: Tensors) -> Input:
     return Input(image.name, channels, image.elem_type, not isinstance(image.dims[0], int))
 
 
-def _output(graph: Graph, tensors: Tensors, height: Field, width: Field) -> Output:
-    name = graph.outputs[0].name
+def _output(
+    name: str, tensors: Tensors, fields: tuple[dict[str, Field], ...], sizes: SizeContract
+) -> Output:
+    height, width = (by_tensor.get(name, _NO_PIXELS) for by_tensor in fields)
     offset_h, offset_w = ((f.reach.low + f.reach.high) / 2 for f in (height, width))
     shape = tensors[name].shape
-    dense = len(shape) == 4 and (height.dim, width.dim) == (-2, -1)
     return Output(
         name,
         channels=shape[1] if len(shape) > 1 else 1,
-        dense=dense,
+        dense=len(shape) == 4 and (height.dim, width.dim) == (-2, -1),
         stride=(height.reach.scale, width.reach.scale),
         offset=(offset_h, offset_w),
+        receptive_field=_receptive_field(height, width),
+        tiling=Tiling(
+            tiling.axis_tiling(height, fields[0].values(), sizes.height),
+            tiling.axis_tiling(width, fields[1].values(), sizes.width),
+            tiling.breakers((height, width), (sizes.height, sizes.width)),
+        ),
     )
 
 

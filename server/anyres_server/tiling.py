@@ -2,9 +2,9 @@
 
 A size whose predicted activations stay below the whole-image budget goes in one piece. A larger
 one goes in tiles (drawn in `anyres_analyzer.tiling.plan`) if the card says that they are exact,
-else in one piece as long as the memory budget allows it. Cores are as large as the tile budget allows
-and, because a halo is computed twice, at least four halos wide where the whole-image budget allows
-that.
+else in one piece as long as the memory budget allows it. Cores are as large as the tile budget
+allows and, because a halo is computed twice, at least four halos wide where the whole-image budget
+allows that.
 """
 
 from __future__ import annotations

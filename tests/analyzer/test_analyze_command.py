@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from importlib.resources import files
 from pathlib import Path
 
 import onnx
 import onnx.parser
 import pytest
 
+from anyres_analyzer import analyze
+from anyres_analyzer.report.compose import report
+from anyres_analyzer.report.encoding import decoded, schema
 from anyres_client.main import main
 
 U_NET = """
@@ -50,30 +54,48 @@ def test_the_report_says_what_decides_in_a_hundred_columns(
 
 def test_the_json_is_exact(u_net: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["analyze", str(u_net), "--size", "64x32", "--json"]) == 0
-    report = json.loads(capsys.readouterr().out)
-    assert report["sizes"]["width"] == {
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["width"] | {"also": None} == {
         "verdict": "stepped",
         "minimum": 2,
         "step": 2,
         "maximum": None,
         "node": "'skip' (Concat)",
         "reason": "it joins maps of different sizes: 299 and 298",
+        "also": None,
     }
-    assert report["output"]["stride"] == ["1", "1"]
-    assert report["parameters"] == {
-        "total": 108,
-        "by_kind": [{"kind": "k x k convolution", "layers": 1, "parameters": 108}],
-    }
-    assert report["costs"] == [
+    assert printed["outputs"][0]["field_width"]["stride"] == "1"
+    assert printed["parameters"] == 108
+    assert printed["kinds"] == [{"kind": "k x k convolution", "layers": 1, "parameters": 108}]
+    macs = 64 * 32 * 4 * 3 * 9
+    assert printed["costs"] == [
         {
-            "width": 64,
-            "height": 32,
-            "macs": 64 * 32 * 4 * 3 * 9,
+            "size": [64, 32],
+            "refused": None,
+            "macs": macs,
             "activation_bytes": 4 * 64 * 32 * (3 + 4 + 4 + 8),
             "peak_node": "'skip' (Concat)",
             "output_shape": [1, 8, 32, 64],
         }
     ]
+    (layer,) = printed["layers"]
+    assert (layer["node"], layer["macs"], layer["output_shape"]) == (
+        "'stem' (Conv)",
+        macs,
+        [1, 4, 32, 64],
+    )
+
+
+def test_the_json_reads_back_as_the_same_report(
+    u_net: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["analyze", str(u_net), "--json"]) == 0
+    assert decoded(capsys.readouterr().out) == report(u_net.name, analyze(u_net))
+
+
+def test_the_committed_schema_is_that_of_the_report() -> None:
+    committed = files("anyres_analyzer.report") / "report.schema.json"
+    assert committed.read_text() == schema()
 
 
 def test_fractions_are_written_as_ratios(
@@ -81,9 +103,9 @@ def test_fractions_are_written_as_ratios(
 ) -> None:
     path = saved(tmp_path / "up.onnx", "y = Resize (x, , two)")
     assert main(["analyze", str(path), "--json"]) == 0
-    report = json.loads(capsys.readouterr().out)
-    assert report["receptive_field"]["height"]["stride"] == "1/2"
-    assert [cost["width"] for cost in report["costs"]] == [224, 512]
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["outputs"][0]["field_height"]["stride"] == "1/2"
+    assert [cost["size"] for cost in printed["costs"]] == [[224, 224], [512, 512]]
 
 
 def test_a_pinned_model_is_counted_at_its_own_size(
@@ -92,7 +114,7 @@ def test_a_pinned_model_is_counted_at_its_own_size(
     path = saved(tmp_path / "pinned.onnx", "y = Relu (x)", image="1,3,48,64")
     assert main(["analyze", str(path), "--json"]) == 0
     (cost,) = json.loads(capsys.readouterr().out)["costs"]
-    assert (cost["width"], cost["height"]) == (64, 48)
+    assert cost["size"] == [64, 48]
 
 
 @pytest.mark.parametrize("size", ["451", "451x", "0x300", "451*300", "-1x5", "axb"])

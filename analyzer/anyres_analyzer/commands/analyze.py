@@ -26,13 +26,12 @@ def analyze(
 
     Example: anyres analyze out/models/mobilenet_v2_fcn.onnx --size 451x300 --size 5400x2700
     """
-    import json
-
     from rich.console import Console
 
     from anyres_analyzer.analysis import analyze as analyzed
     from anyres_analyzer.errors import AnalysisError
-    from anyres_analyzer.report.facts import report
+    from anyres_analyzer.report.compose import report
+    from anyres_analyzer.report.encoding import encoded
     from anyres_analyzer.report.terminal import show
 
     sizes = [_size(text) for text in size or ()]
@@ -41,7 +40,7 @@ def analyze(
     except AnalysisError as error:
         raise typer.BadParameter(str(error)) from error
     if as_json:
-        typer.echo(json.dumps(report(model.name, analysis, sizes), indent=2))
+        typer.echo(encoded(report(model.name, analysis, sizes)))
     else:
         show(model.name, analysis, sizes, Console(highlight=False))
 

@@ -1,174 +1,250 @@
-"""What `anyres analyze` says of a model, as one JSON object; `view` draws it for a terminal.
+"""Everything an analysis says, as plain values: what `--json` prints and what the views draw.
 
-    model            the file's name
-    opset, nodes     version of the standard operators; operator calls
-    input            name, channels, type, dynamic_batch
-    output           name, channels, dense; stride and offset [H, W] of a dense one: its pixel i is
-                     centred on input pixel stride * i + offset
-    sizes            height, width: verdict (free, stepped, fixed, unknown), minimum, step, maximum
-                     (null: none), node that decides (null: none) and reason
-    receptive_field  height, width: size, stride, low, high: output pixel i reads input pixels
-                     [stride * i + low, stride * i + high]; null where it is the whole image
-    tiling           exact; height, width: alignment, halo_before, halo_after (null: no tiles);
-                     breakers: the nodes that forbid tiles, each with its reason
-    parameters       total; by_kind: kind, layers, parameters
-    costs            for each size asked for: width, height, and either macs, activation_bytes,
-                     peak_node and output_shape, or refused: why it does not go through
-
-Fractions are strings ("1/2", "16"); everything else is an exact integer, a string or a boolean.
+Sizes are (width, height), as image people write them; tensors are (n, c, h, w). Counts are exact
+integers and geometry exact fractions, which JSON holds as strings ("1/2", "16"). The JSON schema
+in `report.schema.json` is written from these classes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from dataclasses import dataclass
 from fractions import Fraction
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
-from onnx import TensorProto
+from pydantic import ConfigDict
 
-from anyres_analyzer.analysis import Analysis, AxisField
-from anyres_analyzer.errors import Inadmissible
-from anyres_analyzer.sizes.contract import AxisContract
-from anyres_analyzer.tiling.rule import AxisTiling
-from anyres_analyzer.weights.kinds import KINDS
-
-Json: TypeAlias = "bool | int | str | list[Json] | dict[str, Json] | None"
-Size: TypeAlias = tuple[int, int]  # width, height, as image people write it
-
-USUAL_SIDES = (224, 512)
+Size: TypeAlias = tuple[int, int]  # width, height
+_DESCRIBED = ConfigDict(use_attribute_docstrings=True)
 
 
-def report(name: str, analysis: Analysis, sizes: Iterable[Size] = ()) -> dict[str, Json]:
-    """The whole report; `sizes` are (width, height), by default two that the model takes."""
-    return {
-        "model": name,
-        "opset": analysis.opset,
-        "nodes": analysis.nodes,
-        "input": _input(analysis),
-        "output": _output(analysis),
-        "sizes": {
-            "height": _contract(analysis.sizes.height),
-            "width": _contract(analysis.sizes.width),
-        },
-        "receptive_field": _receptive_field(analysis),
-        "tiling": {
-            "exact": None not in (analysis.tiling.height, analysis.tiling.width),
-            "height": _tiling(analysis.tiling.height),
-            "width": _tiling(analysis.tiling.width),
-            "breakers": list(analysis.tiling.breakers),
-        },
-        "parameters": {"total": analysis.parameters, "by_kind": _by_kind(analysis)},
-        "costs": [_cost(analysis, size) for size in sizes or usual_sizes(analysis)],
-    }
+@dataclass(frozen=True)
+class Input:
+    """The image that goes in."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _DESCRIBED
+
+    name: str
+    channels: int
+    type: str
+    """ONNX element type: float, float16, uint8, ..."""
+    declared: tuple[int | str | None, ...]
+    """The dimensions as the file declares them: a number where static, a name or null where not."""
 
 
-def usual_sizes(analysis: Analysis) -> tuple[Size, ...]:
-    """Two squares that the model takes, or the one size that it was made for."""
-    axes = analysis.sizes.width, analysis.sizes.height
-    found = ((_at_least(side, axes[0]), _at_least(side, axes[1])) for side in USUAL_SIDES)
-    return tuple(dict.fromkeys(found))
+@dataclass(frozen=True)
+class Axis:
+    """Which sizes one axis takes: `minimum + k * step`, up to `maximum` where there is one."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _DESCRIBED
+
+    verdict: str
+    """free, stepped, fixed, unsafe (sizes go through and are wrong) or unknown."""
+    minimum: int
+    step: int
+    maximum: int | None
+    node: str | None
+    """The node that decides."""
+    reason: str
+    also: tuple[tuple[int, int, int], ...]
+    """Further admissible sizes, as (minimum, step, maximum; 0 for none): the exact set is the
+    union, where one progression does not hold it all."""
 
 
-def _at_least(side: int, axis: AxisContract) -> int:
-    steps = max(0, -(-(side - axis.minimum) // axis.step))
-    size = axis.minimum + steps * axis.step
-    return size if axis.maximum is None else min(size, axis.maximum)
+@dataclass(frozen=True)
+class Joint:
+    """A constraint that ties height and width: only their product at some node is checked."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _DESCRIBED
+
+    node: str
+    product: int
+    """What h * w of that node's input must be."""
+    map: tuple[int, int]
+    """(h, w) there at the size that the model was made for."""
+    reason: str
 
 
-def _input(analysis: Analysis) -> dict[str, Json]:
-    image = analysis.input
-    return {
-        "name": image.name,
-        "channels": image.channels,
-        "type": TensorProto.DataType.Name(image.elem_type).lower(),
-        "dynamic_batch": image.dynamic_batch,
-    }
+@dataclass(frozen=True)
+class Witness:
+    """One size, and what it shows."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _DESCRIBED
+
+    size: Size
+    shows: str
+    """passes, fails, or silently wrong."""
+    why: str
+    confirmed: bool | None
+    """Whether ONNX Runtime did as predicted; null where it was not asked."""
 
 
-def _output(analysis: Analysis) -> dict[str, Json]:
-    output = analysis.output
-    return {
-        "name": output.name,
-        "channels": output.channels,
-        "dense": output.dense,
-        "stride": [_fraction(value) for value in output.stride] if output.dense else None,
-        "offset": [_fraction(value) for value in output.offset] if output.dense else None,
-    }
+@dataclass(frozen=True)
+class Finding:
+    """Something the reader must know: an error (the file says what is not so) or a warning."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _DESCRIBED
+
+    level: str
+    """error or warning."""
+    node: str | None
+    message: str
 
 
-def _contract(axis: AxisContract) -> dict[str, Json]:
-    return {
-        "verdict": axis.verdict,
-        "minimum": axis.minimum,
-        "step": axis.step,
-        "maximum": axis.maximum,
-        "node": axis.node,
-        "reason": axis.reason,
-    }
+@dataclass(frozen=True)
+class AxisField:
+    """What output pixel `i` sees along one axis: input pixels stride * i + [low, high], at most."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _DESCRIBED
+
+    size: int
+    """Pixels at the widest phase."""
+    stride: Fraction
+    """Effective stride."""
+    padding: int
+    """Effective padding: how far output 0 reaches before the image (Araujo et al., 2019)."""
+    offset: Fraction
+    """Output `i` is centred on input pixel stride * i + offset."""
+    low: Fraction
+    high: Fraction
+    phases: tuple[tuple[int, int], ...]
+    """(first, last) input pixel of outputs 0, 1, ...; then it repeats, `repeats` pixels on."""
+    repeats: int
 
 
-def _receptive_field(analysis: Analysis) -> Json:
-    field = analysis.receptive_field
-    if field is None:
-        return None
-    return {"height": _axis_field(field.height), "width": _axis_field(field.width)}
+@dataclass(frozen=True)
+class AxisTiling:
+    """How one axis may be cut, in input pixels."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _DESCRIBED
+
+    alignment: int
+    """Tiles and cores start on multiples of it."""
+    halo_before: int
+    halo_after: int
+    minimum_tile: int
+    """The shortest tile inside an image: one core of `alignment` pixels and its halos."""
 
 
-def _axis_field(field: AxisField) -> dict[str, Json]:
-    return {
-        "size": field.size,
-        "stride": _fraction(field.stride),
-        "low": _fraction(field.low),
-        "high": _fraction(field.high),
-    }
+@dataclass(frozen=True)
+class Output:
+    """One output: what it is, what its pixels see, how it may be cut."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _DESCRIBED
+
+    name: str
+    channels: int
+    dense: bool
+    """A map (n, c, h, w) that follows the image; else one answer for the whole image."""
+    field_height: AxisField | None
+    """null where it is the whole image, or unknown."""
+    field_width: AxisField | None
+    tiling_height: AxisTiling | None
+    """null where tiles cannot be exact."""
+    tiling_width: AxisTiling | None
+    breakers: tuple[str, ...]
+    """The nodes that forbid exact tiles, each with its reason."""
+    misaligned: tuple[str, ...]
+    """Joins whose paths are centred on different pixels, each with both paths and the distance."""
 
 
-def _fraction(value: Fraction) -> Json:
-    return str(value)
+@dataclass(frozen=True)
+class Term:
+    """coefficient * H^height * W^width."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _DESCRIBED
+
+    coefficient: Fraction
+    height: int
+    width: int
 
 
-def _tiling(axis: AxisTiling | None) -> Json:
-    if axis is None:
-        return None
-    return {
-        "alignment": axis.alignment,
-        "halo_before": axis.halo_before,
-        "halo_after": axis.halo_after,
-    }
+@dataclass(frozen=True)
+class Piece:
+    """A polynomial, and the node whose moment it is: the peak is the largest of its pieces."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _DESCRIBED
+
+    node: str
+    terms: tuple[Term, ...]
 
 
-def _by_kind(analysis: Analysis) -> list[Json]:
-    kinds = [(kind, [w for w in analysis.weights if w.kind == kind]) for kind in KINDS]
-    return [
-        {"kind": kind, "layers": len(found), "parameters": sum(w.parameters for w in found)}
-        for kind, found in kinds
-        if found
-    ]
+@dataclass(frozen=True)
+class Formula:
+    """Cost in H and W, exact where H and W leave these remainders and are at least `minimum`."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _DESCRIBED
+
+    period: Size
+    remainder: Size
+    minimum: Size
+    macs: tuple[Term, ...]
+    tensor_bytes: tuple[Term, ...]
+    """All activations together, were they all kept."""
+    peak: tuple[Piece, ...]
+    """Peak activation memory in bytes: the largest of these."""
 
 
-def _cost(analysis: Analysis, size: Size) -> dict[str, Json]:
-    width, height = size
-    asked: dict[str, Json] = {"width": width, "height": height}
-    refused = _refused(analysis, size)
-    if refused:
-        return asked | {"refused": refused}
-    try:
-        cost = analysis.cost(height, width)
-    except Inadmissible as refusal:
-        return asked | {"refused": str(refusal)}
-    return asked | {
-        "macs": cost.macs,
-        "activation_bytes": cost.activation_bytes,
-        "peak_node": cost.peak_node,
-        "output_shape": list(cost.output_shape),
-    }
+@dataclass(frozen=True)
+class Cost:
+    """What one image of a size costs, or why it does not go through."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _DESCRIBED
+
+    size: Size
+    refused: str | None
+    macs: int | None
+    activation_bytes: int | None
+    """Peak of live activations, input and output included."""
+    peak_node: str | None
+    output_shape: tuple[int, ...] | None
 
 
-def _refused(analysis: Analysis, size: Size) -> str | None:
-    """What the contract says against a size, even one that the graph would swallow."""
-    axes = (("width", analysis.sizes.width), ("height", analysis.sizes.height))
-    for (name, axis), pixels in zip(axes, size, strict=True):
-        if not axis.admits(pixels):
-            where = f"node {axis.node}: " if axis.node else ""
-            return f"{name} {pixels} is not admitted; {where}{axis.reason}"
-    return None
+@dataclass(frozen=True)
+class Kind:
+    """The parameters of one kind of weight, together."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _DESCRIBED
+
+    kind: str
+    layers: int
+    parameters: int
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One node that holds parameters or multiplies."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _DESCRIBED
+
+    node: str
+    operator: str
+    kind: str
+    parameters: int
+    output_shape: tuple[int, ...]
+    """At the first of the sizes asked for."""
+    macs: int
+    """Likewise."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything about one model."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _DESCRIBED
+
+    model: str
+    opset: int
+    nodes: int
+    input: Input
+    height: Axis
+    width: Axis
+    joint: Joint | None
+    witnesses: tuple[Witness, ...]
+    findings: tuple[Finding, ...]
+    outputs: tuple[Output, ...]
+    parameters: int
+    kinds: tuple[Kind, ...]
+    layers: tuple[Layer, ...]
+    formula: Formula | None
+    """For the first of the sizes asked for, and all of its residue class."""
+    costs: tuple[Cost, ...]

@@ -11,7 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from anyres_analyzer.analysis import Analysis
-from anyres_analyzer.report.facts import Json, Size, report
+from anyres_analyzer.report.compose import report
+from anyres_analyzer.report.facts import Report, Size
 
 Value = TypeVar("Value")
 
@@ -29,7 +30,7 @@ def show(name: str, analysis: Analysis, sizes: Iterable[Size], console: Console)
         ("Which sizes it takes", _sizes(analysis)),
         ("What one output pixel sees", _field(analysis)),
         ("Can an image be cut into tiles?", _tiling(analysis)),
-        ("What its parameters are for", _parameters(analysis, facts)),
+        ("What its parameters are for", _parameters(facts)),
         ("What it costs", _costs(facts)),
     ):
         console.print()
@@ -42,7 +43,7 @@ def _title(name: str, analysis: Analysis) -> RenderableType:
     dense = "a map" if output.dense else "one answer for the whole image"
     return Text.assemble(
         (name, "bold cyan"),
-        (f"  {analysis.nodes} nodes, opset {analysis.opset}\n", "dim"),
+        (f"  {len(analysis.graph.nodes)} nodes, opset {analysis.graph.opset}\n", "dim"),
         (f"  '{image.name}' with {image.channels} channels in, ", "dim"),
         (f"'{output.name}' with {output.channels} out: {dense}", "dim"),
     )
@@ -95,38 +96,30 @@ def _why(node: str | None, reason: str) -> Text:
     return Text.assemble((node, "cyan"), (f": {reason}", "dim"))
 
 
-def _parameters(analysis: Analysis, facts: dict[str, Json]) -> RenderableType:
+def _parameters(facts: Report) -> RenderableType:
     table = _table(("kind", "left"), "layers", "parameters", "share", ("", "left"))
-    parameters = facts["parameters"]
-    assert isinstance(parameters, dict)
-    for row in _rows(parameters["by_kind"]):
-        count = int(str(row["parameters"]))
-        share = count / analysis.parameters
+    for kind in facts.kinds:
+        share = kind.parameters / facts.parameters
         bar = Text("━" * max(1, round(_BAR * share)), "blue")
-        table.add_row(str(row["kind"]), str(row["layers"]), f"{count:,}", f"{share:.1%}", bar)
+        table.add_row(kind.kind, str(kind.layers), f"{kind.parameters:,}", f"{share:.1%}", bar)
     table.add_section()
-    table.add_row("total", str(len(analysis.weights)), f"{analysis.parameters:,}", "", "")
+    layers = sum(kind.layers for kind in facts.kinds)
+    table.add_row("total", str(layers), f"{facts.parameters:,}", "", "")
     return table
 
 
-def _costs(facts: dict[str, Json]) -> RenderableType:
+def _costs(facts: Report) -> RenderableType:
     table = _table("W x H", "output", "MACs", "peak activations", ("peaks at", "left"))
-    for cost in _rows(facts["costs"]):
-        size = f"{cost['width']} x {cost['height']}"
-        if "refused" in cost:
+    for cost in facts.costs:
+        size = f"{cost.size[0]} x {cost.size[1]}"
+        if cost.macs is None or cost.activation_bytes is None or cost.output_shape is None:
             table.add_row(size, "-", "-", "-", Text("not taken, see the sizes above", "red"))
             continue
-        shape = cost["output_shape"]
-        assert isinstance(shape, list)
+        shape = cost.output_shape
         grid = " x ".join(str(side) for side in reversed(shape[2:])) or f"{shape[-1]} values"
-        macs, peak = int(str(cost["macs"])), int(str(cost["activation_bytes"]))
-        table.add_row(size, grid, _scaled(macs), f"{peak / 2**20:,.1f} MiB", str(cost["peak_node"]))
+        peak = f"{cost.activation_bytes / 2**20:,.1f} MiB"
+        table.add_row(size, grid, _scaled(cost.macs), peak, cost.peak_node)
     return table
-
-
-def _rows(rows: Json) -> list[dict[str, Json]]:
-    assert isinstance(rows, list)
-    return [row for row in rows if isinstance(row, dict)]
 
 
 def _scaled(count: int) -> str:

@@ -43,6 +43,12 @@ class AxisContract:
         below = self.maximum is None or size <= self.maximum
         return size >= self.minimum and below and (size - self.minimum) % self.step == 0
 
+    def at_least(self, pixels: int) -> int:
+        """The smallest admissible size that is no smaller, or the maximum."""
+        steps = max(0, -(-(pixels - self.minimum) // self.step))
+        size = self.minimum + steps * self.step
+        return size if self.maximum is None else min(size, self.maximum)
+
     def expected(self) -> str:
         """The admissible sizes in words: "224", "8, 16, ...", "at least 1", "16 to 19"."""
         if self.maximum is None:

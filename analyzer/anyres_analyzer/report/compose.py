@@ -1,0 +1,146 @@
+"""Puts an analysis into the facts of a report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from onnx import TensorProto
+
+from anyres_analyzer import analysis as analysed
+from anyres_analyzer.analysis import Analysis
+from anyres_analyzer.cost.model import macs
+from anyres_analyzer.errors import Inadmissible
+from anyres_analyzer.report import facts
+from anyres_analyzer.report.facts import Report, Size
+from anyres_analyzer.sizes.contract import AxisContract
+from anyres_analyzer.tiling.rule import AxisTiling
+from anyres_analyzer.weights.kinds import KINDS
+
+USUAL_SIDES = (224, 512)
+
+
+def report(name: str, analysis: Analysis, sizes: Iterable[Size] = ()) -> Report:
+    """The whole report; `sizes` are (width, height), by default two that the model takes."""
+    asked = tuple(sizes) or usual_sizes(analysis)
+    return Report(
+        model=name,
+        opset=analysis.graph.opset,
+        nodes=len(analysis.graph.nodes),
+        input=_input(analysis),
+        height=_axis(analysis.sizes.height),
+        width=_axis(analysis.sizes.width),
+        joint=None,
+        witnesses=(),
+        findings=(),
+        outputs=tuple(_output(output) for output in analysis.outputs),
+        parameters=analysis.parameters,
+        kinds=_kinds(analysis),
+        layers=_layers(analysis, asked),
+        formula=None,
+        costs=tuple(cost_at(analysis, size) for size in asked),
+    )
+
+
+def usual_sizes(analysis: Analysis) -> tuple[Size, ...]:
+    """Two squares that the model takes, or the one size that it was made for."""
+    axes = analysis.sizes.width, analysis.sizes.height
+    found = ((axes[0].at_least(side), axes[1].at_least(side)) for side in USUAL_SIDES)
+    return tuple(dict.fromkeys(found))
+
+
+def cost_at(analysis: Analysis, size: Size) -> facts.Cost:
+    """What one image of a size costs, or why the model does not take it."""
+    width, height = size
+    refused = _refused(analysis, size)
+    if refused is None:
+        try:
+            cost = analysis.cost(height, width)
+        except Inadmissible as refusal:
+            refused = str(refusal)
+        else:
+            measured = cost.macs, cost.activation_bytes, cost.peak_node, cost.output_shape
+            return facts.Cost(size, None, *measured)
+    return facts.Cost(size, refused, None, None, None, None)
+
+
+def _input(analysis: Analysis) -> facts.Input:
+    image = analysis.input
+    elem_type = TensorProto.DataType.Name(image.elem_type).lower()
+    return facts.Input(image.name, image.channels, elem_type, analysis.graph.image.dims)
+
+
+def _axis(axis: AxisContract) -> facts.Axis:
+    return facts.Axis(
+        axis.verdict, axis.minimum, axis.step, axis.maximum, axis.node, axis.reason, ()
+    )
+
+
+def _output(output: analysed.Output) -> facts.Output:
+    field, tiling = output.receptive_field, output.tiling
+    return facts.Output(
+        name=output.name,
+        channels=output.channels,
+        dense=output.dense,
+        field_height=_field(field.height) if field else None,
+        field_width=_field(field.width) if field else None,
+        tiling_height=_tiling(tiling.height),
+        tiling_width=_tiling(tiling.width),
+        breakers=tiling.breakers,
+        misaligned=(),
+    )
+
+
+def _field(field: analysed.AxisField) -> facts.AxisField:
+    return facts.AxisField(
+        size=field.size,
+        stride=field.stride,
+        padding=0,
+        offset=(field.low + field.high) / 2,
+        low=field.low,
+        high=field.high,
+        phases=(),
+        repeats=1,
+    )
+
+
+def _tiling(axis: AxisTiling | None) -> facts.AxisTiling | None:
+    if axis is None:
+        return None
+    return facts.AxisTiling(axis.alignment, axis.halo_before, axis.halo_after, 0)
+
+
+def _kinds(analysis: Analysis) -> tuple[facts.Kind, ...]:
+    of_kind = {kind: [w for w in analysis.weights if w.kind == kind] for kind in KINDS}
+    return tuple(
+        facts.Kind(kind, len(found), sum(w.parameters for w in found))
+        for kind, found in of_kind.items()
+        if found
+    )
+
+
+def _layers(analysis: Analysis, sizes: tuple[Size, ...]) -> tuple[facts.Layer, ...]:
+    """Nodes that hold parameters or multiply, at the first size that goes through."""
+    width, height = next((size for size in sizes if _refused(analysis, size) is None), (0, 0))
+    if not width:
+        width, height = usual_sizes(analysis)[0]
+    tensors = analysis.shapes.at(height, width)
+    weights = {weight.node: weight for weight in analysis.weights}
+    layers = []
+    for node in analysis.graph.nodes:
+        weight, work = weights.get(node.label), macs(node, tensors)
+        if weight is None and not work:
+            continue
+        kind, parameters = (weight.kind, weight.parameters) if weight else ("no parameters", 0)
+        shape = tensors[node.made[0]].shape
+        layers.append(facts.Layer(node.label, node.op_type, kind, parameters, shape, work))
+    return tuple(layers)
+
+
+def _refused(analysis: Analysis, size: Size) -> str | None:
+    """What the contract says against a size, even one that the graph would swallow."""
+    axes = (("width", analysis.sizes.width), ("height", analysis.sizes.height))
+    for (name, axis), pixels in zip(axes, size, strict=True):
+        if not axis.admits(pixels):
+            where = f"node {axis.node}: " if axis.node else ""
+            return f"{name} {pixels} is not admitted; {where}{axis.reason}"
+    return None
