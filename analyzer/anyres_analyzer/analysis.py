@@ -17,7 +17,8 @@ from pathlib import Path
 import onnx
 
 from anyres_analyzer.cost.model import CostModel
-from anyres_analyzer.field.field import Field, Samples, propagate
+from anyres_analyzer.field.field import Field
+from anyres_analyzer.field.propagation import Samples, propagate
 from anyres_analyzer.field.rules import RULES
 from anyres_analyzer.graph.graph import Graph, load
 from anyres_analyzer.shapes.tensor import Tensors
@@ -34,12 +35,22 @@ ROOM = 192  # pixels above the minimum that the samples have at least
 
 @dataclass(frozen=True)
 class AxisField:
-    """Output pixel `i` reads the input pixels [stride * i + low, stride * i + high]."""
+    """Output pixel `i` reads the input pixels [stride * i + low, stride * i + high], at most.
+
+    Exactly, outputs 0, 1, ... read the first and last pixels of `phases`, and so on, `advance`
+    pixels further each time; what lies beyond the image is padding, or the border's pixel where a
+    layer repeats it. `padding` is how far output 0 reaches before the image, negative where
+    it begins inside.
+    """
 
     size: int
     stride: Fraction
     low: Fraction
     high: Fraction
+    padding: int
+    offset: Fraction
+    phases: tuple[tuple[int, int], ...]
+    advance: int
 
 
 @dataclass(frozen=True)
@@ -71,6 +82,7 @@ class Output:
     offset: tuple[Fraction, Fraction]
     receptive_field: ReceptiveField | None  # None where it is the whole image, or unknown
     tiling: Tiling
+    misaligned: tuple[str, ...]  # joins of paths that are centred on different pixels
 
 
 @dataclass(frozen=True)
@@ -182,28 +194,38 @@ def _output(
     name: str, tensors: Tensors, fields: tuple[dict[str, Field], ...], sizes: SizeContract
 ) -> Output:
     height, width = (by_tensor.get(name, _NO_PIXELS) for by_tensor in fields)
-    offset_h, offset_w = ((f.reach.low + f.reach.high) / 2 for f in (height, width))
     shape = tensors[name].shape
     return Output(
         name,
         channels=shape[1] if len(shape) > 1 else 1,
         dense=len(shape) == 4 and (height.dim, width.dim) == (-2, -1),
         stride=(height.reach.scale, width.reach.scale),
-        offset=(offset_h, offset_w),
+        offset=(height.reach.centre, width.reach.centre),
         receptive_field=_receptive_field(height, width),
         tiling=Tiling(
             tiling.axis_tiling(height, fields[0].values(), sizes.height),
             tiling.axis_tiling(width, fields[1].values(), sizes.width),
             tiling.breakers((height, width), (sizes.height, sizes.width)),
         ),
+        misaligned=tuple(map(str, dict.fromkeys((*height.misaligned, *width.misaligned)))),
     )
 
 
 def _receptive_field(height: Field, width: Field) -> ReceptiveField | None:
-    if height.breakers or width.breakers or None in (height.dim, width.dim):
+    if not (height.local and width.local):
         return None
     return ReceptiveField(_axis_field(height), _axis_field(width))
 
 
 def _axis_field(field: Field) -> AxisField:
-    return AxisField(field.reach.size, field.reach.scale, field.reach.low, field.reach.high)
+    reach = field.reach
+    return AxisField(
+        size=reach.size,
+        stride=reach.scale,
+        low=reach.low,
+        high=reach.high,
+        padding=-reach.phases[0][0],
+        offset=reach.centre,
+        phases=reach.phases,
+        advance=reach.advance,
+    )

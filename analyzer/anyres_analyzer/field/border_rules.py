@@ -11,7 +11,8 @@ from fractions import Fraction
 from math import ceil
 
 from anyres_analyzer.field import reach
-from anyres_analyzer.field.field import Call, Field
+from anyres_analyzer.field.field import Field
+from anyres_analyzer.field.propagation import Call
 
 
 def padded(call: Call) -> Field:
@@ -30,7 +31,7 @@ def padded(call: Call) -> Field:
         )
     if mode != b"constant":
         image = _mirrored(call, max(p for pad in pads for p in pad) if mode == b"reflect" else 0)
-    return image.through(reach.shift(-befores.pop()))
+    return image.through(reach.shift(-befores.pop()), call.node)
 
 
 def _pads(call: Call) -> set[tuple[int, int]]:
@@ -76,4 +77,4 @@ def sliced(call: Call) -> Field:
     start, step = int(starts[index]), int(steps[index])
     if start < 0 or step < 1:
         return image.broken(call.node, "it counts from the far end", dim=image.dim)
-    return image.through(reach.window(1, step, 1, -start))
+    return image.through(reach.window(1, step, 1, -start), call.node)

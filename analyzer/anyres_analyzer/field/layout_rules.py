@@ -6,8 +6,9 @@ from dataclasses import replace
 from math import prod
 
 from anyres_analyzer.field import reach
-from anyres_analyzer.field.field import Call, Field
+from anyres_analyzer.field.field import Field
 from anyres_analyzer.field.merge_rules import merged, pointwise
+from anyres_analyzer.field.propagation import Call
 
 FLATTENS = "it flattens the axis into others"
 
@@ -86,14 +87,14 @@ def shuffled(call: Call) -> Field:
     """DepthToSpace."""
     if call.image.dim is None:
         return call.image
-    return call.image.through(reach.pixel_shuffle(call.node.attributes["blocksize"]))
+    return call.image.through(reach.pixel_shuffle(call.node.attributes["blocksize"]), call.node)
 
 
 def unshuffled(call: Call) -> Field:
     """SpaceToDepth."""
     if call.image.dim is None:
         return call.image
-    return call.image.through(reach.pixel_unshuffle(call.node.attributes["blocksize"]))
+    return call.image.through(reach.pixel_unshuffle(call.node.attributes["blocksize"]), call.node)
 
 
 def multiplied(call: Call) -> Field:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from functools import reduce
 
-from anyres_analyzer.field.field import Call, Field, Samples
+from anyres_analyzer.field.breaker import Effect
+from anyres_analyzer.field.field import Field
+from anyres_analyzer.field.propagation import Call, Samples
 
 
 def pointwise(call: Call) -> Field:
@@ -19,7 +21,10 @@ def pointwise(call: Call) -> Field:
     for name, field in zip(call.node.inputs, call.fields, strict=True):
         if field is None and name and _varies(name, call.samples):
             return met.broken(
-                call.node, "it takes a number or a table that depends on the size", dim=met.dim
+                call.node,
+                "it takes a number or a table that depends on the size",
+                dim=met.dim,
+                effect=Effect.SIZE,
             )
     return met
 

@@ -13,9 +13,25 @@ from fractions import Fraction
 import numpy as np
 
 from anyres_analyzer.field import reach
-from anyres_analyzer.field.field import Call, Field
+from anyres_analyzer.field.breaker import Effect
+from anyres_analyzer.field.field import Field
+from anyres_analyzer.field.propagation import Call
 
-_LOCAL_COORDINATES = ("half_pixel", "pytorch_half_pixel", "asymmetric", "half_pixel_symmetric")
+Origin = Callable[[Fraction], Fraction]
+
+
+def _half_pixel(step: Fraction) -> Fraction:
+    return (step - 1) / 2
+
+
+# Where output 0 falls on the input, given the input pixels for each output.
+_ORIGINS: Mapping[str, Origin] = {
+    "half_pixel": _half_pixel,
+    "half_pixel_symmetric": _half_pixel,
+    "pytorch_half_pixel": _half_pixel,
+    "asymmetric": lambda step: Fraction(0),
+    "tf_half_pixel_for_nn": lambda step: step / 2,
+}
 
 
 def resized(call: Call) -> Field:
@@ -26,19 +42,64 @@ def resized(call: Call) -> Field:
     coordinates = _text(call, "coordinate_transformation_mode", "half_pixel")
     if call.node.op_type == "Upsample" or call.opset == 10:
         coordinates = "asymmetric"  # before there was a choice
+    if coordinates == "tf_crop_and_resize":
+        reason = f"it resizes a region that its input gives ({coordinates})"
+        return image.broken(call.node, reason, dim=image.dim)
     factor = _factor(call)
     if factor is None:
-        return image.broken(call.node, "its factor depends on the image's size", dim=image.dim)
+        return _size_dependent(call)
     if factor == 1:
         return image
-    if coordinates not in _LOCAL_COORDINATES:
-        return image.broken(
-            call.node, f"its coordinates ({coordinates}) depend on the image's size", dim=image.dim
-        )
-    return image.through(reach.resize(factor, coordinates, _taps(call, factor)))
+    if coordinates == "align_corners":
+        return _aligned_corners(call, factor)
+    origin = _ORIGINS[coordinates](1 / factor)
+    return image.through(reach.resize(factor, origin, _taps(call, factor)), call.node)
 
 
-def _taps(call: Call, factor: Fraction) -> Callable[[int], reach.Taps]:
+def _aligned_corners(call: Call, factor: Fraction) -> Field:
+    """Output `o` falls on o * (n - 1) / (factor * n - 1): between o / factor, where it begins, and
+    1 - 1 / factor before, at the far end.
+    """
+    most = 1 - 1 / factor
+    layer = reach.resize(factor, -max(most, Fraction(0)), _taps(call, factor), abs(most))
+    reason = "its coordinates (align_corners) depend on the image's size"
+    return _by_size(call, reason).through(layer, call.node)
+
+
+def _size_dependent(call: Call) -> Field:
+    """A factor that follows from the size: what it is at multiples of the strides, a pixel less or
+    more at others.
+    """
+    image = call.image
+    assert image.dim is not None, "the caller has looked"
+    before, after = (
+        [tensors[name].shape[image.dim] for tensors in call.samples]
+        for name in (call.node.inputs[0], call.node.made[0])
+    )
+    if len(set(after)) == 1 < len(set(before)):
+        reason = f"it makes {after[0]} of any size"
+        return image.broken(call.node, reason, dim=image.dim, effect=Effect.BAKED)
+    near, far = (Fraction(n, o) for n, o in list(zip(after, before, strict=True))[:2])
+    reason = "its factor depends on the image's size"
+    if near != far:
+        return image.broken(call.node, reason, dim=image.dim)
+    origin = _half_pixel(1 / near) - 1
+    layer = reach.resize(near, origin, _taps(call, near), Fraction(2))
+    return _by_size(call, reason).through(layer, call.node)
+
+
+def _by_size(call: Call, reason: str) -> Field:
+    return call.image.broken(call.node, reason, dim=call.image.dim, effect=Effect.SIZE)
+
+
+def _taps(call: Call, factor: Fraction) -> reach.Taps:
+    """What is read for a point; where its place is no exact binary number, by any arithmetic."""
+    taps = _chosen(call, factor)
+    exact = factor.numerator & (factor.numerator - 1) == 0
+    return taps if exact else reach.doubtful(taps)
+
+
+def _chosen(call: Call, factor: Fraction) -> reach.Taps:
     mode = _text(call, "mode", "nearest")
     if factor < 1 and call.node.attributes.get("antialias", 0):
         return reach.wide_taps((2 if mode == "cubic" else 1) / factor)
@@ -49,7 +110,7 @@ def _taps(call: Call, factor: Fraction) -> Callable[[int], reach.Taps]:
     return _NEAREST[_text(call, "nearest_mode", "round_prefer_floor")]
 
 
-_NEAREST: Mapping[str, Callable[[int], reach.Taps]] = {
+_NEAREST: Mapping[str, reach.Taps] = {
     "floor": reach.floor_taps,
     "ceil": reach.ceil_taps,
     "round_prefer_floor": reach.round_taps,

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from anyres_analyzer.field.border_rules import padded, sliced
-from anyres_analyzer.field.field import Rule
 from anyres_analyzer.field.layout_rules import (
     divided,
     expanded,
@@ -22,6 +21,7 @@ from anyres_analyzer.field.layout_rules import (
     unshuffled,
 )
 from anyres_analyzer.field.merge_rules import pointwise
+from anyres_analyzer.field.propagation import Rule
 from anyres_analyzer.field.resize_rules import resized
 from anyres_analyzer.field.statistic_rules import (
     batch_normalised,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from anyres_analyzer.field.field import Call, Field
+from anyres_analyzer.field.field import Field
 from anyres_analyzer.field.merge_rules import merged, pointwise
+from anyres_analyzer.field.propagation import Call
 
 
 def pooled_globally(call: Call) -> Field:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from anyres_analyzer.field import reach
-from anyres_analyzer.field.field import Call, Field
-from anyres_analyzer.graph.window import window_of
+from anyres_analyzer.field.breaker import Effect
+from anyres_analyzer.field.field import Field
+from anyres_analyzer.field.propagation import Call
+from anyres_analyzer.graph.window import Window, window_of
 
 
 def windowed(call: Call) -> Field:
@@ -20,17 +22,28 @@ def windowed(call: Call) -> Field:
         return image.broken(call.node, "its weights depend on the image", dim=image.dim)
     weight = call.tensor(1)
     window = window_of(call.node, axis, weight.shape if weight else None)
-    if window.same and window.stride > 1:
-        return image.broken(
-            call.node, "its SAME padding depends on the image's size", dim=image.dim
+    if not window.same:
+        layer = reach.window(window.taps, window.stride, window.dilation, window.pad_before)
+        return image.through(layer, call.node)
+    most, least = (_before(window, n) for n in (1, window.stride))
+    layer = reach.sliding(-most, window.extent - 1 - least, window.stride)
+    if window.stride > 1:
+        image = image.broken(
+            call.node,
+            "its SAME padding depends on the image's size",
+            dim=image.dim,
+            effect=Effect.SIZE,
         )
-    before = _same_padding(window.extent, window.same) if window.same else window.pad_before
-    return image.through(reach.window(window.taps, window.stride, window.dilation, before))
+    return image.through(layer, call.node)
 
 
-def _same_padding(extent: int, mode: str) -> int:
-    """What SAME puts before the image at stride 1: half of extent - 1; LOWER takes the odd one."""
-    return (extent - 1) // 2 if mode == "UPPER" else extent // 2
+def _before(window: Window, size: int) -> int:
+    """What SAME puts before an image of this size, with the odd one behind (UPPER) or before.
+
+    Together (ceil(n / s) - 1) * s + extent - n, as in ONNX's Conv; n matters modulo s alone.
+    """
+    together = max(0, (-(-size // window.stride) - 1) * window.stride + window.extent - size)
+    return together // 2 if window.same == "UPPER" else together - together // 2
 
 
 def transposed(call: Call) -> Field:
@@ -46,9 +59,8 @@ def transposed(call: Call) -> Field:
     window = window_of(call.node, axis, weight.shape if weight else None)
     if window.same or call.node.attributes.get("output_shape"):
         return image.broken(call.node, "its padding depends on the image's size", dim=image.dim)
-    return image.through(
-        reach.transposed(window.taps, window.stride, window.dilation, window.pad_before)
-    )
+    layer = reach.transposed(window.taps, window.stride, window.dilation, window.pad_before)
+    return image.through(layer, call.node)
 
 
 def _spatial_axis(call: Call) -> int:

@@ -86,7 +86,7 @@ def _output(output: analysed.Output) -> facts.Output:
         tiling_height=_tiling(tiling.height),
         tiling_width=_tiling(tiling.width),
         breakers=tiling.breakers,
-        misaligned=(),
+        misaligned=output.misaligned,
     )
 
 
@@ -94,12 +94,12 @@ def _field(field: analysed.AxisField) -> facts.AxisField:
     return facts.AxisField(
         size=field.size,
         stride=field.stride,
-        padding=0,
-        offset=(field.low + field.high) / 2,
+        padding=field.padding,
+        offset=field.offset,
         low=field.low,
         high=field.high,
-        phases=(),
-        repeats=1,
+        phases=field.phases,
+        repeats=field.advance,
     )
 
 

@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from anyres_analyzer.field.field import Breaker, Field
+from anyres_analyzer.field.breaker import Breaker, Effect
+from anyres_analyzer.field.field import Field
 from anyres_analyzer.graph.graph import Graph, Node
 from anyres_analyzer.sizes.contract import AxisContract
 
@@ -24,7 +25,9 @@ def explained(contract: AxisContract, graph: Graph, fields: Mapping[str, Field])
     output = fields.get(graph.outputs[0].name)
     if output is None:
         return contract
-    stranger = next((breaker for breaker in output.breakers if not breaker.known), None)
+    stranger = next(
+        (breaker for breaker in output.breakers if breaker.effect is Effect.UNKNOWN), None
+    )
     if contract.maximum is None and stranger is not None:
         return replace(
             contract,

@@ -1,24 +1,24 @@
 """The tiling rule: how an image may be cut so that tiles equal the whole, or who forbids it.
 
-Along an axis let output `o` need the pixels [S * o + low, S * o + high]: those that it reads, and
-those that make every cell on the way exist (the cover, see `field`). Let A, the alignment, be a
-common multiple of every effective stride in the graph (its numerator) and of the size contract's
-step. A tile that starts at a multiple of A sees the same sampling lattices as the whole image. For
-a core [c0, c1) with both ends on multiples of A (or the image's true end),
+Along an axis let output `o` need the pixels first(o) .. last(o): those that it reads, and those
+that make every cell on the way exist (the cover, see `field`). Let A, the alignment, be a common
+multiple of every advance in the graph (after which what its tensors see repeats) and of the size
+contract's step. A tile that starts at a multiple of A sees the same sampling lattices as the whole
+image. Of a core [c0, c1) with both ends on multiples of A (or the image's true end) the outputs
+from c0 / S on begin to read, as those from 0 on do, and those before c1 / S stop, so
 
-    first output  o = c0 / S        goes down to   c0 + low             halo before = -low
-    last output   o = c1 / S - 1    goes up to     c1 - S + high        halo after  = high - S + 1
+    halo before = -min over o >= 0 of first(o)          halo after = 1 + max over o < 0 of last(o)
 
 The halo must be real pixels, except at the image's true borders, which are left to the network:
 each layer pads again after its bias and activation, so no padding of the image equals it.
-Example: one 3x3 convolution padded by 1 has S = 1, low = -1, high = 1, so A = 1 and halos 1 and 1.
+Example: a 3x3 convolution padded by 1 has first(0) = -1 and last(-1) = 0: A = 1, halos 1 and 1.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from math import ceil, lcm
+from math import lcm
 
 from anyres_analyzer.field.field import Field
 from anyres_analyzer.sizes.contract import AxisContract
@@ -49,22 +49,17 @@ def axis_tiling(
     if output.breakers or output.dim is None or contract.maximum is not None:
         return None
     alignment = lcm(contract.step, strides(fields))
-    cover = output.cover
     mirror_before, mirror_length = output.mirrors
     return AxisTiling(
         alignment=alignment,
-        halo_before=max(0, ceil(-cover.low), mirror_before),
-        halo_after=max(
-            0,
-            ceil(cover.high - cover.scale) + 1,
-            mirror_length - alignment,
-        ),
+        halo_before=max(output.cover.before, mirror_before),
+        halo_after=max(output.cover.beyond, mirror_length - alignment),
     )
 
 
 def strides(fields: Iterable[Field]) -> int:
     """The period in which all sampling lattices of a graph coincide, in pixels."""
-    return lcm(*(field.reach.scale.numerator for field in fields))
+    return lcm(*(field.reach.advance for field in fields))
 
 
 def breakers(output: tuple[Field, Field], contracts: tuple[AxisContract, ...]) -> tuple[str, ...]:
