@@ -20,7 +20,8 @@ from anyres_analyzer.cost.model import CostModel
 from anyres_analyzer.field.field import Field
 from anyres_analyzer.field.propagation import Samples, propagate
 from anyres_analyzer.field.rules import RULES
-from anyres_analyzer.graph.graph import Graph, load
+from anyres_analyzer.graph.graph import Graph
+from anyres_analyzer.graph.reading import load
 from anyres_analyzer.shapes.tensor import Tensors
 from anyres_analyzer.shapes.walk import ShapeWalk
 from anyres_analyzer.sizes.contract import AxisContract, SizeContract

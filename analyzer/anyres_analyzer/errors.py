@@ -2,6 +2,7 @@
 
 AnalysisError
 ├── NotAModel          the file is not an ONNX model that can be read: give another one
+├── OutsideFolder      the model names a file outside its own folder: do not trust it, or move it
 ├── UnsupportedGraph   the graph is outside what the analyzer proves anything about
 └── Inadmissible       this input size does not go through the graph (names the node and why)
 """
@@ -15,6 +16,10 @@ class AnalysisError(Exception):
 
 class NotAModel(AnalysisError):
     """The file is missing, truncated, or no ONNX model at all."""
+
+
+class OutsideFolder(AnalysisError):
+    """A tensor's external data lies outside the model's folder; it was not opened."""
 
 
 class UnsupportedGraph(AnalysisError):

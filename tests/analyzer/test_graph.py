@@ -83,9 +83,20 @@ def test_a_shape_that_depends_on_pixels_is_refused_by_name() -> None:
         analyze(network("a = NonZero (x)\nb = Cast <to=1> (a)\ny = Relu (b)"))
 
 
-def test_nodes_in_no_order_that_runs_are_refused() -> None:
-    with pytest.raises(NotAModel, match="reads 'b', which nothing before it makes"):
+def test_a_cycle_is_refused_by_its_nodes() -> None:
+    with pytest.raises(NotAModel, match=r"a cycle: 'b' \(Relu\) -> 'a' \(Relu\) -> 'b' \(Relu\)"):
         analyze(network("a = Relu (b)\nb = Relu (a)\ny = Add (x, b)"))
+
+
+def test_nodes_that_are_merely_unsorted_are_sorted_and_remarked() -> None:
+    analysis = analyze(network("y = Add (x, b)\nb = Relu (a)\na = Relu (x)"))
+    assert [node.outputs[0] for node in analysis.graph.nodes] == ["a", "b", "y"]
+    assert "sorted" in analysis.graph.remarks[0]
+
+
+def test_a_tensor_that_nothing_makes_is_named() -> None:
+    with pytest.raises(NotAModel, match=r"'y' \(Add\) reads 'b', which nothing makes"):
+        analyze(network("y = Add (x, b)"))
 
 
 def test_an_output_that_nobody_makes_is_refused() -> None:

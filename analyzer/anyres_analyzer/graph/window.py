@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from anyres_analyzer.errors import NotAModel
 from anyres_analyzer.graph.graph import Node
 
 
@@ -28,8 +29,14 @@ class Window:
 
 
 def window_of(node: Node, axis: int, weight_shape: tuple[int, ...] | None = None) -> Window:
-    """The window along spatial axis 0 (H) or 1 (W)."""
+    """The window along spatial axis 0 (H) or 1 (W).
+
+    Raises:
+        NotAModel: the window has fewer axes than the map.
+    """
     taps = node.attributes.get("kernel_shape") or (weight_shape or ())[2:]
+    if axis >= len(taps):
+        raise NotAModel(f"node {node.label}: its window has {len(taps)} axes, its map has more")
     pads = node.attributes.get("pads") or (0,) * (2 * len(taps))
     auto_pad = node.attributes.get("auto_pad", b"NOTSET").decode()
     return Window(
