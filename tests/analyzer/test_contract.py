@@ -269,6 +269,18 @@ def test_a_minimum_is_explained_by_the_window_that_does_not_fit() -> None:
     assert width.reason == "its window spans 9 pixels, padding included there are 8"
 
 
+def test_a_transposed_convolution_that_crops_all_it_paints_is_too_small() -> None:
+    """2 * (1 - 1) + 3 - 4 is less than nothing."""
+    model = onnx.parser.parse_model(
+        """<ir_version: 8, opset_import: ["" : 18]>
+        net (float[1,1,H,W] x) => (float[1,1,V,U] y)
+        <float[1,1,1,3] k = {1,1,1}> {
+            y = ConvTranspose <strides=[1,2], pads=[0,2,0,2]> (x, k)
+        }"""
+    )
+    assert analyze(model).sizes.width.minimum == 2
+
+
 def test_padding_to_the_step_inside_makes_every_size_free() -> None:
     width = analyze(PADDED_TO_STEP).sizes.width
     assert (width.verdict, width.minimum, width.step) == ("free", 1, 1)

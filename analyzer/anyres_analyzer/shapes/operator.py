@@ -62,7 +62,7 @@ class Operator:
         outputs = Impossible(reason) if reason else self._inferred(inputs, node)
         if isinstance(outputs, Impossible):
             return outputs
-        empty = next((tensor for tensor in outputs if 0 in tensor.shape), None)
+        empty = next((t for t in outputs if min(t.shape, default=1) < 1), None)
         return Impossible(f"its output would be empty: {empty.shape}") if empty else outputs
 
     @cached_property
