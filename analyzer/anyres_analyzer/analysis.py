@@ -16,6 +16,7 @@ from pathlib import Path
 
 import onnx
 
+from anyres_analyzer.cost.formula import FormulaModel
 from anyres_analyzer.cost.model import CostModel
 from anyres_analyzer.field.field import Field
 from anyres_analyzer.field.propagation import Samples, propagate
@@ -97,6 +98,8 @@ class Analysis:
     sizes: SizeContract
     weights: tuple[Weight, ...]
     cost: CostModel
+    formula: FormulaModel
+    periods: tuple[int, int]  # pixels after which the sampling lattices of H and W coincide
 
     @property
     def output(self) -> Output:
@@ -147,6 +150,8 @@ def analyze(source: Path | str | onnx.ModelProto) -> Analysis:
         sizes=sizes,
         weights=weights(graph, fields[0], samples.near),
         cost=CostModel(graph, walk),
+        formula=FormulaModel(graph, walk, sizes, periods),
+        periods=periods,
     )
 
 

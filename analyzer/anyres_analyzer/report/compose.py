@@ -8,7 +8,7 @@ from onnx import TensorProto
 
 from anyres_analyzer import analysis as analysed
 from anyres_analyzer.analysis import Analysis
-from anyres_analyzer.cost.model import macs
+from anyres_analyzer.cost.macs import macs
 from anyres_analyzer.errors import Inadmissible
 from anyres_analyzer.report import facts
 from anyres_analyzer.report.facts import Report, Size
