@@ -21,7 +21,7 @@ from anyres_analyzer.graph.graph import STEERING_ELEMENTS, Constant, Graph, Node
 from anyres_analyzer.graph.image import image_among, value
 from anyres_analyzer.graph.order import in_order
 from anyres_analyzer.graph.skim import Skimmed, Span, skimmed
-from anyres_analyzer.graph.soundness import STANDARD_DOMAINS, NodeCheck, refuse_opset
+from anyres_analyzer.graph.soundness import STANDARD_DOMAINS, NodeCheck, is_text, refuse_opset
 from anyres_analyzer.graph.stored import Apart, Folder, Inline, Sparse, Stored
 
 
@@ -44,6 +44,8 @@ def load(source: Path | str | onnx.ModelProto) -> Graph:
 def _graph(skim: Skimmed, path: Path | None) -> Graph:
     if not skim.model.graph.output:
         raise NotAModel(f"{path or 'this'} is not an ONNX model: it holds no graph")
+    if not is_text(skim.model):
+        raise NotAModel(f"{path or 'this'} is not an ONNX model: a name in it is no text")
     model = _inlined(skim.model)
     opsets = _opsets(model)
     tensors = _Tensors(path, skim.spans)

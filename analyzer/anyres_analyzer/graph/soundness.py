@@ -53,6 +53,30 @@ def refuse_opset(version: int) -> None:
         )
 
 
+def is_text(model: onnx.ModelProto) -> bool:
+    """Whether every name is UTF-8; protobuf hands out what is not as bytes, or not at all."""
+    try:
+        return all(isinstance(text, str) for text in _texts(model))
+    except UnicodeDecodeError:
+        return False
+
+
+def _texts(model: onnx.ModelProto) -> Iterator[str]:
+    graph = model.graph
+    for info in (*graph.input, *graph.output):
+        yield info.name
+        yield from (dim.dim_param for dim in info.type.tensor_type.shape.dim)
+    for node in graph.node:
+        yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
+        for attribute in node.attribute:
+            yield attribute.name
+            yield from (text.decode() for text in (attribute.s, *attribute.strings))
+    for entry in model.metadata_props:
+        yield from (entry.key, entry.value)
+    yield from (entry.domain for entry in model.opset_import)
+    yield from (tensor.name for tensor in graph.initializer)
+
+
 class NodeCheck:
     """Checks the nodes of one model."""
 
@@ -79,17 +103,34 @@ class NodeCheck:
             checker.check_node(proto, self._context)
         except checker.ValidationError as error:
             raise NotAModel(f"node {label}: {str(error).strip().splitlines()[0]}") from error
-        self._refuse_numbers(proto, label)
+        if proto.domain in STANDARD_DOMAINS:
+            _refuse_numbers(proto, label)
+            _refuse_lengths(proto, label)
 
-    def _refuse_numbers(self, proto: onnx.NodeProto, label: str) -> None:
-        for attribute in proto.attribute if proto.domain in STANDARD_DOMAINS else ():
-            numbers = attribute.ints if attribute.type == AttributeProto.INTS else (attribute.i,)
-            least = _AT_LEAST.get(attribute.name)
-            if least is None:
-                continue
-            wrong = next((n for n in numbers if not least <= n < _LARGEST), None)
-            if wrong is not None:
-                raise NotAModel(f"node {label}: {attribute.name} of {wrong}")
+
+def _refuse_numbers(proto: onnx.NodeProto, label: str) -> None:
+    for attribute in proto.attribute:
+        least = _AT_LEAST.get(attribute.name)
+        if least is None:
+            continue
+        numbers = attribute.ints if attribute.type == AttributeProto.INTS else (attribute.i,)
+        wrong = next((n for n in numbers if not least <= n < _LARGEST), None)
+        if wrong is not None:
+            raise NotAModel(f"node {label}: {attribute.name} of {wrong}")
+
+
+def _refuse_lengths(proto: onnx.NodeProto, label: str) -> None:
+    """What describes a window has a number for each of its axes; pads have one for each side."""
+    if proto.op_type not in _WINDOWED:
+        return
+    lengths = {a.name: len(a.ints) for a in proto.attribute if a.name in _PER_AXIS and a.ints}
+    if len({length / _PER_AXIS[name] for name, length in lengths.items()}) > 1:
+        listed = ", ".join(f"{name} has {length}" for name, length in lengths.items())
+        raise NotAModel(f"node {label}: its attributes are for different axes: {listed} numbers")
+
+
+_WINDOWED = frozenset({"Conv", "ConvTranspose", "MaxPool", "AveragePool", "LpPool"})
+_PER_AXIS = {"kernel_shape": 1, "strides": 1, "dilations": 1, "pads": 2}
 
 
 def tensors_in(proto: onnx.NodeProto) -> Iterator[TensorProto]:

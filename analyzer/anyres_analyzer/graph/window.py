@@ -35,13 +35,14 @@ def window_of(node: Node, axis: int, weight_shape: tuple[int, ...] | None = None
         NotAModel: the window has fewer axes than the map.
     """
     taps = node.attributes.get("kernel_shape") or (weight_shape or ())[2:]
-    if axis >= len(taps):
-        raise NotAModel(f"node {node.label}: its window has {len(taps)} axes, its map has more")
     pads = node.attributes.get("pads") or (0,) * (2 * len(taps))
+    strides = node.attributes.get("strides") or (1,) * len(taps)
+    if axis >= min(len(taps), len(strides)) or len(pads) < 2 * len(taps):
+        raise NotAModel(f"node {node.label}: its window has {len(taps)} axes, its map has more")
     auto_pad = node.attributes.get("auto_pad", b"NOTSET").decode()
     return Window(
         taps=taps[axis],
-        stride=(node.attributes.get("strides") or (1,) * len(taps))[axis],
+        stride=strides[axis],
         dilation=(node.attributes.get("dilations") or (1,) * len(taps))[axis],
         pad_before=pads[axis],
         pad_after=pads[axis + len(taps)],
