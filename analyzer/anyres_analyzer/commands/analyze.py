@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from anyres_analyzer.cost.reconcile import Convention
 
 
 def analyze(
@@ -19,6 +22,14 @@ def analyze(
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, every number exact.")] = False,
+    as_tool: Annotated[
+        str | None,
+        typer.Option(
+            "--as",
+            metavar="fvcore|ptflops|torchinfo|thop|onnx-tool",
+            help="What that tool would count, and why it differs, item by item.",
+        ),
+    ] = None,
 ) -> None:
     """Say what a graph alone tells: which sizes it takes and why, what it sees, what it costs.
 
@@ -30,19 +41,36 @@ def analyze(
 
     from anyres_analyzer.analysis import analyze as analyzed
     from anyres_analyzer.errors import AnalysisError
+    from anyres_analyzer.report import item_by_item, reconciled
     from anyres_analyzer.report.compose import report
     from anyres_analyzer.report.encoding import encoded
     from anyres_analyzer.report.terminal import show
 
     sizes = [_size(text) for text in size or ()]
+    convention = _convention(as_tool) if as_tool is not None else None
     try:
         analysis = analyzed(model)
     except AnalysisError as error:
         raise typer.BadParameter(str(error)) from error
-    if as_json:
+    console = Console(highlight=False)
+    if convention is not None:
+        counted = reconciled.reconciled(model.name, analysis, convention, sizes)
+        if as_json:
+            typer.echo(reconciled.encoded(counted))
+        else:
+            item_by_item.show(counted, console)
+    elif as_json:
         typer.echo(encoded(report(model.name, analysis, sizes)))
     else:
-        show(model.name, analysis, sizes, Console(highlight=False))
+        show(model.name, analysis, sizes, console)
+
+
+def _convention(tool: str) -> Convention:
+    from anyres_analyzer.cost.conventions import CONVENTIONS
+
+    if tool not in CONVENTIONS:
+        raise typer.BadParameter(f"--as is one of {', '.join(CONVENTIONS)}; got {tool!r}")
+    return CONVENTIONS[tool]
 
 
 def _size(text: str) -> tuple[int, int]:
