@@ -27,7 +27,9 @@ from anyres_analyzer.shapes.tensor import Tensors
 from anyres_analyzer.shapes.walk import ShapeWalk
 from anyres_analyzer.sizes.contract import AxisContract, SizeContract
 from anyres_analyzer.sizes.head import explained
+from anyres_analyzer.sizes.joint import Joint, joint_constraint
 from anyres_analyzer.sizes.trial import Trial
+from anyres_analyzer.sizes.witness import Witness, witnesses
 from anyres_analyzer.tiling import rule as tiling
 from anyres_analyzer.tiling.rule import Tiling
 from anyres_analyzer.weights.kinds import Weight, weights
@@ -96,6 +98,8 @@ class Analysis:
     input: Input
     outputs: tuple[Output, ...]
     sizes: SizeContract
+    joint: Joint | None  # where height and width are tied to each other
+    witnesses: tuple[Witness, ...]  # sizes that show what the contract says
     weights: tuple[Weight, ...]
     cost: CostModel
     formula: FormulaModel
@@ -138,8 +142,10 @@ def analyze(source: Path | str | onnx.ModelProto) -> Analysis:
     samples = _samples(walk, sizes, periods)
     fields = tuple(propagate(graph, axis, samples, RULES) for axis in (0, 1))
     sizes = SizeContract(
-        explained(sizes.height, graph, fields[0]), explained(sizes.width, graph, fields[1])
+        explained(sizes.height, graph, fields[0], trial.along_height(reference)),
+        explained(sizes.width, graph, fields[1], trial.along_width(reference)),
     )
+    joint = joint_constraint(trial, graph, sizes, fields)
     return Analysis(
         graph=graph,
         shapes=walk,
@@ -148,6 +154,8 @@ def analyze(source: Path | str | onnx.ModelProto) -> Analysis:
             _output(output.name, samples.near, fields, sizes) for output in graph.outputs
         ),
         sizes=sizes,
+        joint=joint,
+        witnesses=witnesses(trial, graph, sizes, joint),
         weights=weights(graph, fields[0], samples.near),
         cost=CostModel(graph, walk),
         formula=FormulaModel(graph, walk, sizes, periods),

@@ -5,6 +5,7 @@ AnalysisError
 ├── OutsideFolder      the model names a file outside its own folder: do not trust it, or move it
 ├── UnsupportedGraph   the graph is outside what the analyzer proves anything about
 └── Inadmissible       this input size does not go through the graph (names the node and why)
+    └── SilentlyWrong  it does, without an error, and what comes out is wrong
 """
 
 from __future__ import annotations
@@ -33,3 +34,7 @@ class Inadmissible(AnalysisError):
         super().__init__(f"node {node}: {reason}")
         self.node = node
         self.reason = reason
+
+
+class SilentlyWrong(Inadmissible):
+    """An input size that every runtime takes, and that gives wrong answers."""

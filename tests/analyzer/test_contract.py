@@ -1,7 +1,4 @@
-"""Size contracts against ONNX Runtime: every size from 1 to 70 is really run.
-
-The contract's answer is asked of the card's `AxisContract`, which is what a server asks.
-"""
+"""Size contracts against ONNX Runtime: every size from 1 to 70 is really run."""
 
 from __future__ import annotations
 
@@ -54,7 +51,7 @@ U_NET = network(
     "int64[1] zero = {0}",
     "int64[1] one = {1}",
 )
-# The stem rounds up, so sizes 3 and 4 (mod 4) go through: two residues, of which one is promised.
+# The stem rounds up, so sizes 3 and 4 (mod 4) go through: two residues.
 ROUNDED_STEM = network(
     f"""
     a = Conv <strides=[2,2], pads=[1,1,1,1]> (x, k3)
@@ -153,7 +150,11 @@ EXACT = {
         "a = SpaceToDepth <blocksize=2> (x)\ny = DepthToSpace <blocksize=2> (a)"
     ),
 }
+EXACT["a resize to a quarter, computed from the size"] = network(
+    "s = Shape (x)\nt = Div (s, q)\ny = Resize (x, , , t)", "int64[4] q = {1,1,4,4}"
+)
 INEXACT = {
+    # Maps of one pixel are stretched over any other at sizes 1 and 2.
     "a stem that rounds up": ROUNDED_STEM,
     # ONNX Runtime cuts a pool's window to a map that is too small for it; PyTorch refuses.
     "a pool": network("y = MaxPool <kernel_shape=[3,3], strides=[2,2]> (x)"),
@@ -180,11 +181,8 @@ def taken(model: onnx.ModelProto, height: int) -> set[int]:
 
 def admitted(model: onnx.ModelProto) -> tuple[set[int], int]:
     sizes = analyze(model).sizes
-    height = next(
-        n for n in range(24, 1, -1) if AxisContract.model_validate(sizes.height).admits(n)
-    )
-    width = AxisContract.model_validate(sizes.width)
-    return {n for n in SIZES if width.admits(n)}, height
+    height = next(n for n in range(24, 1, -1) if sizes.height.admits(n))
+    return {n for n in SIZES if sizes.width.admits(n)}, height
 
 
 @pytest.mark.parametrize("name", EXACT)
@@ -198,6 +196,18 @@ def test_no_size_is_admitted_that_does_not_run(name: str) -> None:
     sizes, height = admitted(INEXACT[name])
     assert sizes
     assert sizes < taken(INEXACT[name], height)
+
+
+def test_both_residues_of_a_stem_that_rounds_up_are_admitted() -> None:
+    sizes, height = admitted(ROUNDED_STEM)
+    assert sizes == taken(ROUNDED_STEM, height) - {1, 2}
+
+
+def test_a_card_promises_the_progression_of_the_smallest_step() -> None:
+    width = analyze(ROUNDED_STEM).sizes.width
+    assert (width.minimum, width.step, width.expected()) == (4, 4, "4, 8, ... or 3, 7, ...")
+    card = AxisContract.model_validate(width)
+    assert [n for n in SIZES if card.admits(n)] == list(range(4, 71, 4))
 
 
 def test_a_u_net_takes_multiples_of_its_deepest_stride_and_names_the_join() -> None:
@@ -344,3 +354,106 @@ def test_an_operator_without_a_rule_makes_the_verdict_unknown() -> None:
 def test_an_operator_without_a_rule_beside_the_path_changes_nothing() -> None:
     model = network('y = Conv (x, k3)\nz = Einsum <equation="nchw->nhw"> (x)', W3)
     assert analyze(model).sizes.width.verdict == "free"
+
+
+SQUARE_HEAD = network(
+    f"""
+    a = MaxPool {DOWN} (x)
+    b = MaxPool {DOWN} (a)
+    [flatten] c = Flatten (b)
+    [head] y = Gemm (c, fc)
+    """,
+    fully_connected(64),
+)
+ROWS_HEAD = network(
+    f"""
+    a = MaxPool {DOWN} (x)
+    b = MaxPool {DOWN} (a)
+    [view] c = Reshape (b, rows)
+    [head] y = Gemm (c, fc)
+    """,
+    fully_connected(64),
+    "int64[2] rows = {-1,64}",
+)
+BAKED_RESIZE = network(
+    f'a = MaxPool {DOWN} (x)\n[up] y = Resize <mode="linear"> (a, , , made)',
+    "int64[4] made = {1,1,48,48}",
+)
+BAKED_POSITIONS = network(
+    f"a = MaxPool {DOWN} (x)\n[pick] b = Gather <axis=3> (a, p)\ny = ReduceMean (b)",
+    "int64[4] p = {0,3,6,9}",
+)
+
+
+def runs(model: onnx.ModelProto, height: int, width: int) -> tuple[int, ...]:
+    session = ort.InferenceSession(model.SerializeToString())
+    output = session.run(None, {"x": np.ones((1, 1, height, width), np.float32)})[0]
+    return tuple(map(int, output.shape))
+
+
+def test_an_fc_head_ties_height_to_width_and_takes_other_maps_in_silence() -> None:
+    """Made for maps of 8x8; 4x16 has as many cells."""
+    analysis = analyze(SQUARE_HEAD)
+    for axis in (analysis.sizes.height, analysis.sizes.width):
+        assert (axis.verdict, axis.minimum, axis.maximum) == ("fixed", 32, 35)
+    joint = analysis.joint
+    assert joint is not None
+    assert (joint.node, joint.product, joint.map) == ("'flatten' (Flatten)", 64, (8, 8))
+    assert joint.accepted == (16, 64)
+    assert runs(SQUARE_HEAD, *joint.accepted) == (1, 2)
+    assert not analysis.sizes.admits(*joint.accepted)
+
+
+def test_each_kind_of_witness_is_shown_once() -> None:
+    shown = {w.shows: (w.height, w.width) for w in analyze(SQUARE_HEAD).witnesses}
+    assert shown == {"passes": (32, 32), "fails": (31, 32), "silently wrong": (16, 64)}
+    with pytest.raises(InvalidArgument):
+        runs(SQUARE_HEAD, *shown["fails"])
+
+
+def test_rows_for_pixels_are_silently_wrong() -> None:
+    (silent,) = (w for w in analyze(ROWS_HEAD).witnesses if w.shows == "silently wrong")
+    assert "rows of the batch" in silent.why
+    assert runs(ROWS_HEAD, silent.height, silent.width)[0] > 1
+
+
+def test_an_axis_that_the_file_pins_ties_nothing() -> None:
+    pinned = onnx.ModelProto()
+    pinned.CopyFrom(SQUARE_HEAD)
+    for dim in pinned.graph.input[0].type.tensor_type.shape.dim[2:]:
+        dim.dim_value = 32
+    analysis = analyze(pinned)
+    assert analysis.joint is None
+    assert [w.shows for w in analysis.witnesses] == ["passes", "fails"]
+
+
+def test_a_resize_to_baked_numbers_is_unsafe_at_other_sizes() -> None:
+    analysis = analyze(BAKED_RESIZE)
+    width = analysis.sizes.width
+    assert (width.verdict, width.minimum, width.maximum) == ("unsafe", 48, 48)
+    assert width.node == "'up' (Resize)"
+    assert width.reason.startswith("it makes 48 of any size")
+    (silent,) = (w for w in analysis.witnesses if w.shows == "silently wrong")
+    assert runs(BAKED_RESIZE, silent.height, silent.width) == (1, 1, 48, 48)
+
+
+def test_baked_positions_are_right_at_the_sizes_of_their_map() -> None:
+    """The last of them is 9, so the map had 10 cells: 20 or 21 pixels."""
+    width = analyze(BAKED_POSITIONS).sizes.width
+    assert (width.verdict, width.minimum, width.maximum) == ("unsafe", 20, 21)
+    assert width.node == "'pick' (Gather)"
+
+
+def test_positions_computed_from_the_size_are_not_known() -> None:
+    model = network(
+        """
+        s = Shape <start=3, end=4> (x)
+        n = Squeeze (s)
+        r = Range (zero, n, two)
+        [pick] y = Gather <axis=3> (x, r)
+        """,
+        "int64 zero = {0}",
+        "int64 two = {2}",
+    )
+    width = analyze(model).sizes.width
+    assert (width.verdict, width.node) == ("unknown", "'pick' (Gather)")

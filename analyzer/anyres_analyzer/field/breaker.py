@@ -17,12 +17,22 @@ class Effect(Enum):
 
 
 @dataclass(frozen=True)
+class MadeFor:
+    """A tensor, and how long it is in a dimension at the sizes that a baked number was made for."""
+
+    tensor: str
+    dim: int
+    extent: int
+
+
+@dataclass(frozen=True)
 class Breaker:
     """A node that makes an output pixel depend on more than its surroundings."""
 
     node: str
     reason: str
     effect: Effect = Effect.GLOBAL
+    made_for: MadeFor | None = None  # where the effect is BAKED and the right size can be told
 
     def __str__(self) -> str:
         return f"{self.node}: {self.reason}"

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from math import ceil, floor
 
-from anyres_analyzer.field.breaker import Breaker, Effect
+from anyres_analyzer.field.breaker import Breaker, Effect, MadeFor
 from anyres_analyzer.field.reach import IDENTITY, MOST_PHASES, Reach
 from anyres_analyzer.field.trail import Misalignment, Trail, apart, described
 from anyres_analyzer.graph.graph import Node
@@ -63,9 +63,10 @@ class Field:
         *,
         dim: int | None = None,
         effect: Effect = Effect.GLOBAL,
+        made_for: MadeFor | None = None,
     ) -> Field:
         """This field after a node that breaks locality; without `dim` the axis ends there."""
-        return self._after(Breaker(node.label, reason, effect), dim)
+        return self._after(Breaker(node.label, reason, effect, made_for), dim)
 
     def unknown(self, node: Node, reason: str) -> Field:
         """This field after a node of which nothing is known."""

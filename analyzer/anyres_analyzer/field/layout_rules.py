@@ -6,6 +6,7 @@ from dataclasses import replace
 from math import prod
 
 from anyres_analyzer.field import reach
+from anyres_analyzer.field.breaker import Effect, MadeFor
 from anyres_analyzer.field.field import Field
 from anyres_analyzer.field.merge_rules import merged, pointwise
 from anyres_analyzer.field.propagation import Call
@@ -39,16 +40,54 @@ def divided(call: Call) -> Field:
 
 
 def gathered(call: Call) -> Field:
-    """Gather with constant indices."""
+    """Gather."""
     image, rank = call.image, call.rank
     if image.dim is None:
         return image
     axis = call.node.attributes.get("axis", 0) % rank
     indices = call.tensor(1)
-    if axis == rank + image.dim or call.fields[0] is None or any(call.fields[1:]):
+    if call.fields[0] is None or any(call.fields[1:]):
         return image.broken(call.node, "it picks positions along the axis")
+    if axis == rank + image.dim:
+        return _picked(call, call.constant(1))
     added = len(indices.shape) - 1 if indices else 0
     return replace(image, dim=image.dim - added * (axis > rank + image.dim))
+
+
+def gathered_at_points(call: Call) -> Field:
+    """GatherND: rows of indices into the first dimensions after the batch's."""
+    image, rank, indices = call.image, call.rank, call.tensor(1)
+    if image.dim is None or indices is None:
+        return image
+    if call.fields[0] is None or any(call.fields[1:]):
+        return image.broken(call.node, "it picks positions along the axis")
+    column = rank + image.dim - call.node.attributes.get("batch_dims", 0)
+    deep = indices.shape[-1]
+    if 0 <= column < deep:
+        points = call.constant(1)
+        return _picked(call, points[column::deep] if points else None)
+    return image.broken(call.node, "it picks positions beside the axis", dim=None)
+
+
+def _picked(call: Call, positions: tuple[float, ...] | None) -> Field:
+    """Positions along the axis. A single one (the first row, say) is meant; several that are the
+    same at every size were made for one size. What others mean that are computed from the size, as
+    torch's export of an adaptive pool does, nobody can tell from the graph: it is wrong at most.
+    """
+    image, indices = call.image, call.tensor(1)
+    assert image.dim is not None, "the callers have looked"
+    assert indices is not None, "a required input that ONNX's checker guarantees"
+    if indices.elements == indices.shape[-1] == 1 or not indices.shape:
+        return image.broken(call.node, "it picks one position along the axis")
+    if call.varies(1):
+        return image.unknown(call.node, "it picks positions that are computed from the size")
+    cells = int(max(positions)) + 1 if positions else None
+    return image.broken(
+        call.node,
+        f"it picks the same positions of {cells or 'its map'} whatever the size",
+        effect=Effect.BAKED,
+        made_for=MadeFor(call.node.inputs[0], image.dim, cells) if cells else None,
+    )
 
 
 def reshaped(call: Call) -> Field:

@@ -10,7 +10,7 @@ from functools import reduce
 
 from anyres_analyzer.field.breaker import Effect
 from anyres_analyzer.field.field import Field
-from anyres_analyzer.field.propagation import Call, Samples
+from anyres_analyzer.field.propagation import Call
 
 
 def pointwise(call: Call) -> Field:
@@ -18,8 +18,8 @@ def pointwise(call: Call) -> Field:
     met = merged(call)
     if met.dim is None:
         return met
-    for name, field in zip(call.node.inputs, call.fields, strict=True):
-        if field is None and name and _varies(name, call.samples):
+    for index, (name, field) in enumerate(zip(call.node.inputs, call.fields, strict=True)):
+        if field is None and name and call.varies(index):
             return met.broken(
                 call.node,
                 "it takes a number or a table that depends on the size",
@@ -33,8 +33,3 @@ def merged(call: Call) -> Field:
     """All inputs that depend on pixels, met."""
     present = [field for field in call.fields if field is not None]
     return reduce(lambda left, right: left.join(right, call.node), present)
-
-
-def _varies(name: str, samples: Samples) -> bool:
-    near, *others = (tensors[name] for tensors in samples)
-    return not all(near.same_as(other) for other in others)

@@ -36,6 +36,8 @@ class Call:
     samples: Samples
     opset: int
     surplus: Fraction | None  # S * n - N of the first input with a field; None where it varies
+    source: str  # the graph's image ...
+    axis: int  # ... and its dimension that is followed, -2 or -1
 
     @property
     def image(self) -> Field:
@@ -52,6 +54,11 @@ class Call:
         """Input `index`, where it is given."""
         names = self.node.inputs
         return self.samples.near[names[index]] if index < len(names) and names[index] else None
+
+    def varies(self, index: int) -> bool:
+        """Whether an input that depends on no pixel is not the same at every size."""
+        near, *others = (tensors[self.node.inputs[index]] for tensors in self.samples)
+        return not all(near.same_as(other) for other in others)
 
     def constant(self, index: int) -> tuple[float, ...] | None:
         """The value of steering input `index`, where it is the same at every size."""
@@ -90,7 +97,7 @@ def propagate(
         if not any(fields) or node.op_type in ("Shape", "Size"):
             continue
         first = next((n, f) for n, f in zip(node.inputs, fields, strict=True) if f is not None)
-        call = Call(node, fields, samples, graph.opset, surplus(*first))
+        call = Call(node, fields, samples, graph.opset, surplus(*first), image, axis - 2)
         rule = rules.get(node.op_type)
         made = _without_a_rule(call) if rule is None else rule(call)
         for index, name in enumerate(node.made):

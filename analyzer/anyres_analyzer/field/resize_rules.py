@@ -13,7 +13,7 @@ from fractions import Fraction
 import numpy as np
 
 from anyres_analyzer.field import reach
-from anyres_analyzer.field.breaker import Effect
+from anyres_analyzer.field.breaker import Effect, MadeFor
 from anyres_analyzer.field.field import Field
 from anyres_analyzer.field.propagation import Call
 
@@ -78,7 +78,10 @@ def _size_dependent(call: Call) -> Field:
     )
     if len(set(after)) == 1 < len(set(before)):
         reason = f"it makes {after[0]} of any size"
-        return image.broken(call.node, reason, dim=image.dim, effect=Effect.BAKED)
+        made_for = MadeFor(call.source, call.axis, after[0])
+        return image.broken(
+            call.node, reason, dim=image.dim, effect=Effect.BAKED, made_for=made_for
+        )
     near, far = (Fraction(n, o) for n, o in list(zip(after, before, strict=True))[:2])
     reason = "its factor depends on the image's size"
     if near != far:

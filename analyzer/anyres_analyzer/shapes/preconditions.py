@@ -114,6 +114,14 @@ def _cuts_into_blocks(node: Node, inputs: Inputs) -> str | None:
     return f"it cuts blocks of {block} out of a map of {uneven}" if uneven else None
 
 
+def _leaves_something(node: Node, inputs: Inputs) -> str | None:
+    """ONNX infers nothing of a Resize to no pixels."""
+    sizes = inputs[3].value if len(inputs) > 3 and inputs[3] is not None else None
+    if sizes is None or (sizes > 0).all():
+        return None
+    return f"it resizes to {' x '.join(map(str, sizes.tolist()))}"
+
+
 def _values_fill_the_shape(node: Node, inputs: Inputs) -> str | None:
     """ONNX does not count where no dimension is left open."""
     image = _present(inputs[0])
@@ -152,6 +160,7 @@ CHECKS: Mapping[str, Callable[[Node, Inputs], str | None]] = {
     "Concat": _joins_agree,
     "Pad": _mirrors_what_is_there,
     "Reshape": _values_fill_the_shape,
+    "Resize": _leaves_something,
     "SpaceToDepth": _cuts_into_blocks,
 } | dict.fromkeys(
     "Add Sub Mul Div Pow Max Min Mean Sum Where Equal Greater Less And Or PRelu".split(),

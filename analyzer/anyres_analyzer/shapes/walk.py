@@ -46,15 +46,27 @@ class ShapeWalk:
             Inadmissible: this size does not go through; names the node and why.
             UnsupportedGraph: an operator that ONNX has no rule for.
         """
+        tensors, refusal = self._walk(height, width, batch)
+        if refusal:
+            raise refusal
+        return tensors
+
+    def reached(self, height: int, width: int) -> dict[str, Tensor]:
+        """The tensors up to the node that stops this size; all of them where none does."""
+        return self._walk(height, width, None)[0]
+
+    def _walk(
+        self, height: int, width: int, batch: int | None
+    ) -> tuple[dict[str, Tensor], Inadmissible | None]:
         image = self._graph.image
         shape = (batch or self._graph.batch, self._graph.channels, height, width)
         tensors = self._constants | {image.name: Tensor(shape, image.elem_type)}
         for node, operator in zip(self._graph.nodes, self._operators, strict=True):
             outputs = self._outputs(node, operator, tensors)
             if isinstance(outputs, Impossible):
-                raise Inadmissible(node.label, outputs.reason)
+                return tensors, Inadmissible(node.label, outputs.reason)
             tensors.update(zip(node.made, outputs, strict=True))
-        return tensors
+        return tensors, None
 
     def _outputs(self, node: Node, operator: Operator, tensors: Tensors) -> Outputs | Impossible:
         inputs = [tensors[name] if name else None for name in node.inputs]

@@ -11,12 +11,13 @@ image only helps. So A sizes far up tell the step, bisection along it finds the 
 nothing far up works, the sizes around the one that does are tried one by one.
 
 Example: a U-Net of two levels takes n = 0 (mod 4); A = 4, and its Concat refuses the other three.
-Where more residues work than one progression holds, the contract is the part that is one.
+Where more residues work than one progression holds (a stem that rounds up takes 3 and 4 mod 4), the
+contract is the one of the smallest step, and `also` holds the others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 
@@ -28,20 +29,40 @@ FURTHEST = 4096  # pixels above it that still work where there is no maximum
 
 
 @dataclass(frozen=True)
-class AxisContract:
-    """The admissible sizes of one axis: minimum + k * step, up to maximum where it is not None."""
+class Progression:
+    """minimum + k * step for k = 0, 1, ..."""
 
-    verdict: str  # free, stepped, fixed or unknown
+    minimum: int
+    step: int
+
+    def __contains__(self, size: int) -> bool:
+        return size >= self.minimum and (size - self.minimum) % self.step == 0
+
+    def __str__(self) -> str:
+        return f"{self.minimum}, {self.minimum + self.step}, ..."
+
+
+@dataclass(frozen=True)
+class AxisContract:
+    """The admissible sizes of one axis: minimum + k * step, up to maximum where it is not None.
+
+    Where more sizes are taken than that, `also` holds them. The verdict is free, stepped, fixed,
+    unsafe (other sizes go through without an error, and what they give is wrong) or unknown.
+    """
+
+    verdict: str
     minimum: int
     step: int
     maximum: int | None
     node: str | None
     reason: str
+    also: tuple[Progression, ...] = ()
 
     def admits(self, size: int) -> bool:
         """Whether an image of this many pixels along the axis is taken."""
         below = self.maximum is None or size <= self.maximum
-        return size >= self.minimum and below and (size - self.minimum) % self.step == 0
+        regular = size >= self.minimum and below and (size - self.minimum) % self.step == 0
+        return regular or any(size in further for further in self.also)
 
     def at_least(self, pixels: int) -> int:
         """The smallest admissible size that is no smaller, or the maximum."""
@@ -52,7 +73,7 @@ class AxisContract:
     def expected(self) -> str:
         """The admissible sizes in words: "224", "8, 16, ...", "at least 1", "16 to 19"."""
         if self.maximum is None:
-            several = f"{self.minimum}, {self.minimum + self.step}, ..."
+            several = " or ".join(map(str, (Progression(self.minimum, self.step), *self.also)))
             return several if self.step > 1 else f"at least {self.minimum}"
         until = f" to {self.maximum}" * (self.maximum > self.minimum)
         return f"{self.minimum}{until}" + f" by {self.step}" * (self.step > 1)
@@ -64,6 +85,10 @@ class SizeContract:
 
     height: AxisContract
     width: AxisContract
+
+    def admits(self, height: int, width: int) -> bool:
+        """Whether an image of this size is taken."""
+        return self.height.admits(height) and self.width.admits(width)
 
 
 Refusal = Inadmissible | None
@@ -105,10 +130,10 @@ def _works_far_above(works: int, period: int, attempt: Attempt) -> bool:
 
 
 def _open(works: int, period: int, attempt: Attempt) -> AxisContract:
-    """No maximum: the step from every residue far up, then the minimum along it."""
+    """No maximum: progressions from every residue far up, then the minimum along each."""
     far = works + period * FAR
     passes = [attempt(far + residue) is None for residue in range(period)]
-    step, residue = _progression(passes)
+    (step, residue), *others = _progressions(passes)
     minimum, below = _minimum((far + residue) % step or step, far + residue, step, attempt)
     if step > 1:
         refused = (attempt(far + residue + k) for k in range(1, step))
@@ -116,13 +141,27 @@ def _open(works: int, period: int, attempt: Attempt) -> AxisContract:
     else:
         refusal = below
     node, reason = (refusal.node, refusal.reason) if refusal else (None, _NOBODY)
-    return AxisContract("stepped" if step > 1 else "free", minimum, step, None, node, reason)
+    also = (
+        Progression(_minimum((far + start) % every or every, far + start, every, attempt)[0], every)
+        for every, start in others
+    )
+    verdict = "stepped" if step > 1 else "free"
+    return AxisContract(verdict, minimum, step, None, node, reason, tuple(also))
+
+
+def _progressions(passes: list[bool]) -> Iterator[tuple[int, int]]:
+    """Steps and residues that together hold every size that works, the smallest step first."""
+    left = list(passes)
+    while any(left):
+        step, residue = _progression(left)
+        yield step, residue
+        left[residue::step] = [False] * len(left[residue::step])
 
 
 def _progression(passes: list[bool]) -> tuple[int, int]:
     """The smallest step, and a residue, such that every size residue + k * step works.
 
-    `passes[0]` belongs to a size that works, so the period itself is always a step.
+    One residue works at least, so the period itself is always a step.
     """
     period = len(passes)
     return next(

@@ -12,22 +12,31 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from anyres_analyzer.field.breaker import Breaker, Effect
+from anyres_analyzer.field.breaker import Breaker, Effect, MadeFor
 from anyres_analyzer.field.field import Field
 from anyres_analyzer.graph.graph import Graph, Node
 from anyres_analyzer.sizes.contract import AxisContract
+from anyres_analyzer.sizes.inverse import sizes_giving
+from anyres_analyzer.sizes.trial import Extent
 
 _FULLY_CONNECTED = ("Gemm", "MatMul")
 
 
-def explained(contract: AxisContract, graph: Graph, fields: Mapping[str, Field]) -> AxisContract:
-    """The same sizes, with the verdict and the reason that the output's field gives."""
-    output = fields.get(graph.outputs[0].name)
-    if output is None:
+def explained(
+    contract: AxisContract, graph: Graph, fields: Mapping[str, Field], extent: Extent
+) -> AxisContract:
+    """The same sizes, with the verdict and the reason that the output's field gives.
+
+    `extent` says how long a tensor is in a dimension when the image has a size along the axis.
+    """
+    found = [fields[output.name] for output in graph.outputs if output.name in fields]
+    if not found:
         return contract
-    stranger = next(
-        (breaker for breaker in output.breakers if breaker.effect is Effect.UNKNOWN), None
-    )
+    output = found[0]
+    baked = next((b for f in found for b in f.breakers if b.effect is Effect.BAKED), None)
+    if contract.maximum is None and baked is not None:
+        return _made_for_one_size(contract, baked, extent)
+    stranger = next((b for b in output.breakers if b.effect is Effect.UNKNOWN), None)
     if contract.maximum is None and stranger is not None:
         return replace(
             contract,
@@ -46,6 +55,20 @@ def explained(contract: AxisContract, graph: Graph, fields: Mapping[str, Field])
             f"{output.lost}, and the input is declared {contract.minimum}"
         ),
     )
+
+
+def _made_for_one_size(contract: AxisContract, baked: Breaker, extent: Extent) -> AxisContract:
+    reason = f"{baked.reason}, so other sizes go through and are wrong"
+    unsafe = replace(contract, verdict="unsafe", node=baked.node, reason=reason)
+    right = _right_sizes(baked.made_for, extent) if baked.made_for else range(0)
+    taken = [size for size in right if contract.admits(size)]
+    if not taken:
+        return unsafe
+    return replace(unsafe, minimum=taken[0], maximum=taken[-1], also=())
+
+
+def _right_sizes(made_for: MadeFor, extent: Extent) -> range:
+    return sizes_giving(made_for.extent, lambda size: extent(made_for.tensor, made_for.dim, size))
 
 
 def _head(graph: Graph, fields: Mapping[str, Field], lost: Breaker | None) -> Node | None:

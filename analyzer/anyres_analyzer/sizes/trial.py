@@ -6,7 +6,9 @@ image, and the batch is contaminated without an error. Such a size is refused li
 
 from __future__ import annotations
 
-from anyres_analyzer.errors import Inadmissible, UnsupportedGraph
+from collections.abc import Callable
+
+from anyres_analyzer.errors import Inadmissible, SilentlyWrong, UnsupportedGraph
 from anyres_analyzer.graph.graph import Graph, Node
 from anyres_analyzer.shapes.tensor import Tensors
 from anyres_analyzer.shapes.walk import ShapeWalk
@@ -18,6 +20,7 @@ from anyres_analyzer.sizes.contract import (
     axis_contract,
 )
 
+Extent = Callable[[str, int, int], int]  # tensor, dimension, size along an axis -> cells
 _LIKELY = (224, 256, 512, 299, 384, 227, 320, 640, 572, 1024, 32, 28, 64, 96, 128)
 _RESHAPES = frozenset({"Reshape", "Flatten"})
 
@@ -69,6 +72,19 @@ class Trial:
             return refusal
         return self._contamination(tensors)
 
+    def extent(self, tensor: str, dim: int, height: int, width: int) -> int:
+        """How long a tensor is in one dimension, even at a size that stops behind it; else 0."""
+        found = self._walk.reached(height, width).get(tensor)
+        return found.shape[dim] if found else 0
+
+    def along_height(self, reference: tuple[int, int]) -> Extent:
+        """`extent` of images as wide as a size that works."""
+        return lambda tensor, dim, height: self.extent(tensor, dim, height, reference[1])
+
+    def along_width(self, reference: tuple[int, int]) -> Extent:
+        """`extent` of images as high as a size that works."""
+        return lambda tensor, dim, width: self.extent(tensor, dim, reference[0], width)
+
     def _contamination(self, tensors: Tensors) -> Refusal:
         """Where rows of one image become rows of the batch, if the output shows that they did."""
         batch = self._graph.batch
@@ -78,7 +94,7 @@ class Trial:
         node = next((n for n in self._graph.nodes if self._splits(n, tensors)), None)
         if node is None:
             return None
-        return Inadmissible(
+        return SilentlyWrong(
             node.label, f"it turns pixels into rows of the batch: {rows[0]} answers for {batch}"
         )
 
