@@ -10,7 +10,6 @@ The field names are those of the model card; `cost` can be asked at any size.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from fractions import Fraction
 from math import lcm
 from pathlib import Path
 
@@ -18,11 +17,11 @@ import onnx
 
 from anyres_analyzer.cost.formula import FormulaModel
 from anyres_analyzer.cost.model import CostModel
-from anyres_analyzer.field.field import Field
 from anyres_analyzer.field.propagation import Samples, propagate
 from anyres_analyzer.field.rules import RULES
 from anyres_analyzer.graph.graph import Graph
 from anyres_analyzer.graph.reading import load
+from anyres_analyzer.output import Output, ReceptiveField, output_of
 from anyres_analyzer.shapes.tensor import Tensors
 from anyres_analyzer.shapes.walk import ShapeWalk
 from anyres_analyzer.sizes.contract import AxisContract, SizeContract
@@ -38,34 +37,6 @@ ROOM = 192  # pixels above the minimum that the samples have at least
 
 
 @dataclass(frozen=True)
-class AxisField:
-    """Output pixel `i` reads the input pixels [stride * i + low, stride * i + high], at most.
-
-    Exactly, outputs 0, 1, ... read the first and last pixels of `phases`, and so on, `advance`
-    pixels further each time; what lies beyond the image is padding, or the border's pixel where a
-    layer repeats it. `padding` is how far output 0 reaches before the image, negative where
-    it begins inside.
-    """
-
-    size: int
-    stride: Fraction
-    low: Fraction
-    high: Fraction
-    padding: int
-    offset: Fraction
-    phases: tuple[tuple[int, int], ...]
-    advance: int
-
-
-@dataclass(frozen=True)
-class ReceptiveField:
-    """Both axes."""
-
-    height: AxisField
-    width: AxisField
-
-
-@dataclass(frozen=True)
 class Input:
     """The image input: (n, channels, h, w) of an ONNX element type."""
 
@@ -73,20 +44,6 @@ class Input:
     channels: int
     elem_type: int
     dynamic_batch: bool
-
-
-@dataclass(frozen=True)
-class Output:
-    """One output. Dense: pixel `i` is centred on input pixel stride * i + offset."""
-
-    name: str
-    channels: int
-    dense: bool
-    stride: tuple[Fraction, Fraction]
-    offset: tuple[Fraction, Fraction]
-    receptive_field: ReceptiveField | None  # None where it is the whole image, or unknown
-    tiling: Tiling
-    misaligned: tuple[str, ...]  # joins of paths that are centred on different pixels
 
 
 @dataclass(frozen=True)
@@ -151,7 +108,7 @@ def analyze(source: Path | str | onnx.ModelProto) -> Analysis:
         shapes=walk,
         input=_input(graph, samples.near),
         outputs=tuple(
-            _output(output.name, samples.near, fields, sizes) for output in graph.outputs
+            output_of(output.name, samples.near, fields, sizes) for output in graph.outputs
         ),
         sizes=sizes,
         joint=joint,
@@ -161,9 +118,6 @@ def analyze(source: Path | str | onnx.ModelProto) -> Analysis:
         formula=FormulaModel(graph, walk, sizes, periods),
         periods=periods,
     )
-
-
-_NO_PIXELS = Field(dim=None)
 
 
 def _periods(graph: Graph, walk: ShapeWalk, reference: tuple[int, int]) -> tuple[int, int]:
@@ -202,44 +156,3 @@ def _input(graph: Graph, tensors: Tensors) -> Input:
     image = graph.image
     channels = tensors[image.name].shape[1]
     return Input(image.name, channels, image.elem_type, not isinstance(image.dims[0], int))
-
-
-def _output(
-    name: str, tensors: Tensors, fields: tuple[dict[str, Field], ...], sizes: SizeContract
-) -> Output:
-    height, width = (by_tensor.get(name, _NO_PIXELS) for by_tensor in fields)
-    shape = tensors[name].shape
-    return Output(
-        name,
-        channels=shape[1] if len(shape) > 1 else 1,
-        dense=len(shape) == 4 and (height.dim, width.dim) == (-2, -1),
-        stride=(height.reach.scale, width.reach.scale),
-        offset=(height.reach.centre, width.reach.centre),
-        receptive_field=_receptive_field(height, width),
-        tiling=Tiling(
-            tiling.axis_tiling(height, fields[0].values(), sizes.height),
-            tiling.axis_tiling(width, fields[1].values(), sizes.width),
-            tiling.breakers((height, width), (sizes.height, sizes.width)),
-        ),
-        misaligned=tuple(map(str, dict.fromkeys((*height.misaligned, *width.misaligned)))),
-    )
-
-
-def _receptive_field(height: Field, width: Field) -> ReceptiveField | None:
-    if not (height.local and width.local):
-        return None
-    return ReceptiveField(_axis_field(height), _axis_field(width))
-
-
-def _axis_field(field: Field) -> AxisField:
-    reach = field.reach
-    return AxisField(
-        size=reach.size,
-        stride=reach.scale,
-        low=reach.low,
-        high=reach.high,
-        padding=-reach.phases[0][0],
-        offset=reach.centre,
-        phases=reach.phases,
-        advance=reach.advance,
-    )

@@ -28,12 +28,16 @@ class UnsupportedGraph(AnalysisError):
 
 
 class Inadmissible(AnalysisError):
-    """An input size that the graph does not take; `node` is where it stops."""
+    """An input size that the graph does not take; `node` is where it stops.
 
-    def __init__(self, node: str, reason: str) -> None:
+    `certain` is False where runtimes differ, and one may give an answer all the same.
+    """
+
+    def __init__(self, node: str, reason: str, *, certain: bool = True) -> None:
         super().__init__(f"node {node}: {reason}")
         self.node = node
         self.reason = reason
+        self.certain = certain
 
 
 class SilentlyWrong(Inadmissible):

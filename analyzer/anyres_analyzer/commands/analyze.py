@@ -22,6 +22,10 @@ def analyze(
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, every number exact.")] = False,
+    verify: Annotated[
+        bool,
+        typer.Option("--verify", help="Try it in ONNX Runtime: the witness sizes, and tiles."),
+    ] = False,
     as_tool: Annotated[
         str | None,
         typer.Option(
@@ -45,6 +49,7 @@ def analyze(
     from anyres_analyzer.report.compose import report
     from anyres_analyzer.report.encoding import encoded
     from anyres_analyzer.report.terminal import show
+    from anyres_analyzer.verify.verification import verified
 
     sizes = [_size(text) for text in size or ()]
     convention = _convention(as_tool) if as_tool is not None else None
@@ -59,10 +64,16 @@ def analyze(
             typer.echo(reconciled.encoded(counted))
         else:
             item_by_item.show(counted, console)
-    elif as_json:
-        typer.echo(encoded(report(model.name, analysis, sizes)))
+        return
+    facts = report(model.name, analysis, sizes)
+    try:
+        facts = verified(facts, model, analysis) if verify else facts
+    except AnalysisError as error:
+        raise typer.BadParameter(str(error)) from error
+    if as_json:
+        typer.echo(encoded(facts))
     else:
-        show(model.name, analysis, sizes, console)
+        show(facts, console)
 
 
 def _convention(tool: str) -> Convention:

@@ -6,12 +6,14 @@ from collections.abc import Iterable
 
 from onnx import TensorProto
 
-from anyres_analyzer import analysis as analysed
+from anyres_analyzer import output as analysed
 from anyres_analyzer.analysis import Analysis
+from anyres_analyzer.cost.formula import Formula, Polynomial
 from anyres_analyzer.cost.macs import macs
 from anyres_analyzer.errors import Inadmissible
 from anyres_analyzer.report import facts
 from anyres_analyzer.report.facts import Report, Size
+from anyres_analyzer.report.findings import findings
 from anyres_analyzer.sizes.contract import AxisContract
 from anyres_analyzer.tiling.rule import AxisTiling
 from anyres_analyzer.weights.kinds import KINDS
@@ -29,14 +31,17 @@ def report(name: str, analysis: Analysis, sizes: Iterable[Size] = ()) -> Report:
         input=_input(analysis),
         height=_axis(analysis.sizes.height),
         width=_axis(analysis.sizes.width),
-        joint=None,
-        witnesses=(),
-        findings=(),
+        joint=_joint(analysis),
+        witnesses=tuple(
+            facts.Witness((w.width, w.height), w.shows, w.why, None) for w in analysis.witnesses
+        ),
+        findings=findings(analysis),
         outputs=tuple(_output(output) for output in analysis.outputs),
+        tile_checks=(),
         parameters=analysis.parameters,
         kinds=_kinds(analysis),
         layers=_layers(analysis, asked),
-        formula=None,
+        formula=_formula(analysis, asked),
         costs=tuple(cost_at(analysis, size) for size in asked),
     )
 
@@ -71,8 +76,22 @@ def _input(analysis: Analysis) -> facts.Input:
 
 def _axis(axis: AxisContract) -> facts.Axis:
     return facts.Axis(
-        axis.verdict, axis.minimum, axis.step, axis.maximum, axis.node, axis.reason, ()
+        verdict=axis.verdict,
+        minimum=axis.minimum,
+        step=axis.step,
+        maximum=axis.maximum,
+        node=axis.node,
+        reason=axis.reason,
+        also=tuple((further.minimum, further.step) for further in axis.also),
     )
+
+
+def _joint(analysis: Analysis) -> facts.Joint | None:
+    joint = analysis.joint
+    if joint is None:
+        return None
+    height, width = joint.accepted
+    return facts.Joint(joint.node, joint.product, joint.map, (width, height))
 
 
 def _output(output: analysed.Output) -> facts.Output:
@@ -106,7 +125,7 @@ def _field(field: analysed.AxisField) -> facts.AxisField:
 def _tiling(axis: AxisTiling | None) -> facts.AxisTiling | None:
     if axis is None:
         return None
-    return facts.AxisTiling(axis.alignment, axis.halo_before, axis.halo_after, 0)
+    return facts.AxisTiling(axis.alignment, axis.halo_before, axis.halo_after, axis.minimum_tile)
 
 
 def _kinds(analysis: Analysis) -> tuple[facts.Kind, ...]:
@@ -134,6 +153,32 @@ def _layers(analysis: Analysis, sizes: tuple[Size, ...]) -> tuple[facts.Layer, .
         shape = tensors[node.made[0]].shape
         layers.append(facts.Layer(node.label, node.op_type, kind, parameters, shape, work))
     return tuple(layers)
+
+
+def _formula(analysis: Analysis, sizes: tuple[Size, ...]) -> facts.Formula | None:
+    """Of the first size that goes through and has one."""
+    taken = (size for size in sizes if _refused(analysis, size) is None)
+    found = (analysis.formula(height, width) for width, height in taken)
+    return next((_written(formula) for formula in found if formula), None)
+
+
+def _written(formula: Formula) -> facts.Formula:
+    (height, width), (period_h, period_w) = formula.lattice.start, formula.lattice.period
+    return facts.Formula(
+        period=(period_w, period_h),
+        remainder=(width % period_w, height % period_h),
+        minimum=(width, height),
+        macs=_terms(formula.macs),
+        tensor_bytes=_terms(formula.tensor_bytes),
+        peak=tuple(facts.Piece(m.node, _terms(m.activation_bytes)) for m in formula.moments),
+    )
+
+
+def _terms(polynomial: Polynomial) -> tuple[facts.Term, ...]:
+    return tuple(
+        facts.Term(coefficient, height, width)
+        for (height, width), coefficient in polynomial.monomials().items()
+    )
 
 
 def _refused(analysis: Analysis, size: Size) -> str | None:

@@ -45,23 +45,24 @@ class Axis:
     node: str | None
     """The node that decides."""
     reason: str
-    also: tuple[tuple[int, int, int], ...]
-    """Further admissible sizes, as (minimum, step, maximum; 0 for none): the exact set is the
-    union, where one progression does not hold it all."""
+    also: tuple[tuple[int, int], ...]
+    """Further admissible sizes, as (minimum, step): the exact set is the union, where one
+    progression does not hold it all."""
 
 
 @dataclass(frozen=True)
 class Joint:
-    """A constraint that ties height and width: only their product at some node is checked."""
+    """A constraint that ties height and width: only the product of a map's is checked."""
 
     __pydantic_config__: ClassVar[ConfigDict] = _DESCRIBED
 
     node: str
     product: int
-    """What h * w of that node's input must be."""
+    """What h * w of that node's map must be."""
     map: tuple[int, int]
     """(h, w) there at the size that the model was made for."""
-    reason: str
+    accepted: Size
+    """An image with a map of another shape that goes through as well, and is wrong."""
 
 
 @dataclass(frozen=True)
@@ -145,6 +146,24 @@ class Output:
     """The nodes that forbid exact tiles, each with its reason."""
     misaligned: tuple[str, ...]
     """Joins whose paths are centred on different pixels, each with both paths and the distance."""
+
+
+@dataclass(frozen=True)
+class TileCheck:
+    """Tiles along one axis against the whole image, both by ONNX Runtime."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _DESCRIBED
+
+    output: str
+    size: Size
+    tiles: int
+    worst_difference: float | None
+    largest_value: float | None
+    """Of the whole image's output, in absolute value."""
+    bit_equal: float | None
+    """The share of values that are the same to the last bit."""
+    refused: str | None
+    """Why there is no comparison."""
 
 
 @dataclass(frozen=True)
@@ -242,6 +261,8 @@ class Report:
     witnesses: tuple[Witness, ...]
     findings: tuple[Finding, ...]
     outputs: tuple[Output, ...]
+    tile_checks: tuple[TileCheck, ...]
+    """Empty where ONNX Runtime was not asked."""
     parameters: int
     kinds: tuple[Kind, ...]
     layers: tuple[Layer, ...]

@@ -2,85 +2,149 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from typing import TypeVar
 
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
-from anyres_analyzer.analysis import Analysis
-from anyres_analyzer.report.compose import report
-from anyres_analyzer.report.facts import Report, Size
+from anyres_analyzer.report.facts import Axis, AxisField, Output, Report, TileCheck
+from anyres_analyzer.report.formula import in_words
+from anyres_analyzer.report.numbers import mebibytes, scaled
+from anyres_analyzer.report.tables import grid, table
 
 Value = TypeVar("Value")
 
 COLUMNS = 100
 _BAR = 24
-_COLOURS = {"free": "green", "stepped": "yellow", "fixed": "red", "unknown": "magenta"}
+_VERDICTS = {
+    "free": "green",
+    "stepped": "yellow",
+    "fixed": "red",
+    "unsafe": "red",
+    "unknown": "magenta",
+}
+_SHOWN = {"passes": "green", "fails": "yellow", "silently wrong": "red"}
 
 
-def show(name: str, analysis: Analysis, sizes: Iterable[Size], console: Console) -> None:
+def show(report: Report, console: Console) -> None:
     """Print the report."""
-    facts = report(name, analysis, sizes)
     width = min(COLUMNS, console.width)
-    console.print(_title(name, analysis), width=width)
-    for heading, body in (
-        ("Which sizes it takes", _sizes(analysis)),
-        ("What one output pixel sees", _field(analysis)),
-        ("Can an image be cut into tiles?", _tiling(analysis)),
-        ("What its parameters are for", _parameters(facts)),
-        ("What it costs", _costs(facts)),
-    ):
+    console.print(_title(report), width=width)
+    for heading, body in _sections(report):
         console.print()
         console.print(Text(heading, "bold"), width=width)
         console.print(Padding(body, (0, 0, 0, 2), expand=False), width=width)
 
 
-def _title(name: str, analysis: Analysis) -> RenderableType:
-    image, output = analysis.input, analysis.output
-    dense = "a map" if output.dense else "one answer for the whole image"
-    return Text.assemble(
-        (name, "bold cyan"),
-        (f"  {len(analysis.graph.nodes)} nodes, opset {analysis.graph.opset}\n", "dim"),
-        (f"  '{image.name}' with {image.channels} channels in, ", "dim"),
-        (f"'{output.name}' with {output.channels} out: {dense}", "dim"),
+def _sections(report: Report) -> Iterator[tuple[str, RenderableType]]:
+    if report.findings:
+        yield "What to know first", _findings(report)
+    yield "Which sizes it takes", _sizes(report)
+    for output in report.outputs:
+        of = f" of '{output.name}'" if len(report.outputs) > 1 else ""
+        yield f"What one output pixel sees{of}", _field(output)
+        checks = [check for check in report.tile_checks if check.output == output.name]
+        yield f"Can an image be cut into tiles?{of}", _tiling(output, checks)
+    yield "What its parameters are for", _parameters(report)
+    yield "What it costs", _costs(report)
+
+
+def _title(report: Report) -> RenderableType:
+    title = Text.assemble(
+        (report.model, "bold cyan"),
+        (f"  {report.nodes} nodes, opset {report.opset}\n", "dim"),
+        (f"  '{report.input.name}' with {report.input.channels} channels in", "dim"),
+    )
+    for output in report.outputs:
+        dense = "a map" if output.dense else "one answer for the whole image"
+        title.append(f", '{output.name}' with {output.channels} out: {dense}", "dim")
+    return title
+
+
+def _findings(report: Report) -> RenderableType:
+    rows = grid()
+    for finding in report.findings:
+        colour = "bold red" if finding.level == "error" else "yellow"
+        rows.add_row(Text(finding.level, colour), Text(finding.message))
+    return rows
+
+
+def _sizes(report: Report) -> RenderableType:
+    rows = grid()
+    for axis, contract in _by_axis(report.height, report.width):
+        verdict = Text(contract.verdict, f"bold {_VERDICTS[contract.verdict]}")
+        rows.add_row(axis, verdict, expected(contract), _why(contract.node, contract.reason))
+    shown = grid()
+    for witness in report.witnesses:
+        size = f"{witness.size[0]} x {witness.size[1]}"
+        confirmed = {None: "", True: "ONNX Runtime agrees", False: "ONNX Runtime DISAGREES"}
+        mark = Text(confirmed[witness.confirmed], "red" if witness.confirmed is False else "green")
+        kind = Text(witness.shows, _SHOWN[witness.shows])
+        shown.add_row(size, kind, mark, Text(witness.why, "dim"))
+    return Group(rows, Text(), shown)
+
+
+def expected(axis: Axis) -> str:
+    """The admissible sizes in words: "224", "8, 16, ...", "at least 1", "16 to 19"."""
+    if axis.maximum is not None:
+        until = f" to {axis.maximum}" * (axis.maximum > axis.minimum)
+        return f"{axis.minimum}{until}" + f" by {axis.step}" * (axis.step > 1)
+    if axis.step == 1:
+        return f"at least {axis.minimum}"
+    progressions = ((axis.minimum, axis.step), *axis.also)
+    return " or ".join(f"{first}, {first + step}, ..." for first, step in progressions)
+
+
+def _field(output: Output) -> RenderableType:
+    if output.field_height is None or output.field_width is None:
+        return Text("The whole image, or unknown: what stands against tiles says why.")
+    rows = table(("", "left"), "receptive field", "stride", "padding", "centre", "reads from", "to")
+    for axis, field in _by_axis(output.field_height, output.field_width):
+        edges = str(field.low), str(field.high)
+        rows.add_row(
+            axis, _span(field), str(field.stride), str(field.padding), str(field.offset), *edges
+        )
+    return Group(
+        rows, Text("pixels; the last three from stride x (row or column of the output) on", "dim")
     )
 
 
-def _sizes(analysis: Analysis) -> RenderableType:
-    table = _grid()
-    for axis, contract in _by_axis(analysis.sizes.height, analysis.sizes.width):
-        verdict = Text(contract.verdict, f"bold {_COLOURS[contract.verdict]}")
-        table.add_row(axis, verdict, contract.expected(), _why(contract.node, contract.reason))
-    return table
+def _span(field: AxisField) -> str:
+    """Its pixels; where phases differ, the least and the most."""
+    sizes = {last - first + 1 for first, last in field.phases}
+    if len(sizes) == 1:
+        return f"{field.size} px"
+    return f"{min(sizes)} to {max(sizes)} px in {len(field.phases)} phases"
 
 
-def _field(analysis: Analysis) -> RenderableType:
-    field = analysis.receptive_field
-    if field is None:
-        return Text("The whole image, or unknown: what stands against tiles says why.")
-    table = _table(("", "left"), "receptive field", "stride", "reads from", "to")
-    for axis, along in _by_axis(field.height, field.width):
-        size, low, high = f"{along.size} px", str(along.low), str(along.high)
-        table.add_row(axis, size, str(along.stride), low, high)
-    return Group(table, Text("pixels, from stride x (row or column of the output) on", "dim"))
-
-
-def _tiling(analysis: Analysis) -> RenderableType:
-    rule = analysis.tiling
-    if rule.height is None or rule.width is None:
-        breakers = _grid()
-        for breaker in rule.breakers:
+def _tiling(output: Output, checks: list[TileCheck]) -> RenderableType:
+    if output.tiling_height is None or output.tiling_width is None:
+        rows = grid()
+        for breaker in output.breakers:
             node, _, reason = breaker.partition(": ")
-            breakers.add_row(_why(node, reason))
-        return Group(Text("No. What stands against it:", "red"), breakers)
-    table = _table(("", "left"), "starts on multiples of", "halo before", "halo after")
-    for axis, along in _by_axis(rule.height, rule.width):
-        before, after = f"{along.halo_before} px", f"{along.halo_after} px"
-        table.add_row(axis, str(along.alignment), before, after)
-    return Group(Text("Yes, tiles equal the whole image.", "green"), table)
+            rows.add_row(_why(node, reason))
+        return Group(Text("No. What stands against it:", "red"), rows)
+    rows = table(
+        ("", "left"), "starts on multiples of", "halo before", "halo after", "shortest tile"
+    )
+    for axis, rule in _by_axis(output.tiling_height, output.tiling_width):
+        lengths = rule.halo_before, rule.halo_after, rule.minimum_tile
+        rows.add_row(axis, str(rule.alignment), *(f"{length} px" for length in lengths))
+    yes = Text("Yes, tiles equal the whole image.", "green")
+    return Group(yes, rows, *map(_checked, checks))
+
+
+def _checked(check: TileCheck) -> Text:
+    tried = f"ONNX Runtime, {check.size[0]}x{check.size[1]} in {check.tiles} tiles: "
+    if check.worst_difference is None or check.bit_equal is None:
+        return Text(f"{tried}{check.refused}", "red")
+    return Text(
+        f"{tried}off by {check.worst_difference:.1e} at most of values to "
+        f"{check.largest_value:.3g}, {check.bit_equal:.2%} bit-equal",
+        "dim",
+    )
 
 
 def _by_axis(height: Value, width: Value) -> list[tuple[Text, Value]]:
@@ -96,47 +160,29 @@ def _why(node: str | None, reason: str) -> Text:
     return Text.assemble((node, "cyan"), (f": {reason}", "dim"))
 
 
-def _parameters(facts: Report) -> RenderableType:
-    table = _table(("kind", "left"), "layers", "parameters", "share", ("", "left"))
-    for kind in facts.kinds:
-        share = kind.parameters / facts.parameters
+def _parameters(report: Report) -> RenderableType:
+    rows = table(("kind", "left"), "layers", "parameters", "share", ("", "left"))
+    for kind in report.kinds:
+        share = kind.parameters / report.parameters
         bar = Text("━" * max(1, round(_BAR * share)), "blue")
-        table.add_row(kind.kind, str(kind.layers), f"{kind.parameters:,}", f"{share:.1%}", bar)
-    table.add_section()
-    layers = sum(kind.layers for kind in facts.kinds)
-    table.add_row("total", str(layers), f"{facts.parameters:,}", "", "")
-    return table
+        rows.add_row(kind.kind, str(kind.layers), f"{kind.parameters:,}", f"{share:.1%}", bar)
+    rows.add_section()
+    layers = sum(kind.layers for kind in report.kinds)
+    rows.add_row("total", str(layers), f"{report.parameters:,}", "", "")
+    return rows
 
 
-def _costs(facts: Report) -> RenderableType:
-    table = _table("W x H", "output", "MACs", "peak activations", ("peaks at", "left"))
-    for cost in facts.costs:
+def _costs(report: Report) -> RenderableType:
+    rows = table("W x H", "output", "MACs", "peak activations", ("peaks at", "left"))
+    for cost in report.costs:
         size = f"{cost.size[0]} x {cost.size[1]}"
         if cost.macs is None or cost.activation_bytes is None or cost.output_shape is None:
-            table.add_row(size, "-", "-", "-", Text("not taken, see the sizes above", "red"))
+            rows.add_row(size, "-", "-", "-", Text("not taken, see the sizes above", "red"))
             continue
         shape = cost.output_shape
-        grid = " x ".join(str(side) for side in reversed(shape[2:])) or f"{shape[-1]} values"
-        peak = f"{cost.activation_bytes / 2**20:,.1f} MiB"
-        table.add_row(size, grid, _scaled(cost.macs), peak, cost.peak_node)
-    return table
-
-
-def _scaled(count: int) -> str:
-    for unit, size in (("T", 10**12), ("G", 10**9), ("M", 10**6)):
-        if count >= size:
-            return f"{count / size:.2f} {unit}"
-    return f"{count:,}"
-
-
-def _grid() -> Table:
-    return Table.grid(padding=(0, 2), pad_edge=False)
-
-
-def _table(*columns: str | tuple[str, str]) -> Table:
-    """Headings without lines; numbers to the right."""
-    table = Table(box=None, padding=(0, 3, 0, 0), pad_edge=False, header_style="dim")
-    for column in columns:
-        name, justify = column if isinstance(column, tuple) else (column, "right")
-        table.add_column(name, justify="left" if justify == "left" else "right")
-    return table
+        cells = " x ".join(str(side) for side in reversed(shape[2:])) or f"{shape[-1]} values"
+        peak = mebibytes(cost.activation_bytes)
+        rows.add_row(size, cells, scaled(cost.macs), peak, cost.peak_node)
+    if report.formula is None:
+        return rows
+    return Group(rows, Text(), *in_words(report.formula))

@@ -64,7 +64,7 @@ class ShapeWalk:
         for node, operator in zip(self._graph.nodes, self._operators, strict=True):
             outputs = self._outputs(node, operator, tensors)
             if isinstance(outputs, Impossible):
-                return tensors, Inadmissible(node.label, outputs.reason)
+                return tensors, Inadmissible(node.label, outputs.reason, certain=outputs.certain)
             tensors.update(zip(node.made, outputs, strict=True))
         return tensors, None
 

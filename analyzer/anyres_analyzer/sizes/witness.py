@@ -62,7 +62,7 @@ def _distance(size: tuple[int, int], works: tuple[int, int]) -> int:
 def _judged(
     trial: Trial, graph: Graph, contract: SizeContract, height: int, width: int
 ) -> Iterator[Witness]:
-    """What a size shows; nothing where a tiny map is stretched over another by chance."""
+    """What a size shows; nothing where runtimes differ, or a tiny map is stretched by chance."""
     declared = graph.image.dims[2:]
     for pixels, dim in zip((height, width), declared, strict=True):
         if isinstance(dim, int) and dim != pixels:
@@ -71,7 +71,8 @@ def _judged(
     refusal = trial.refusal(height, width)
     if refusal is not None:
         shows = SILENT if isinstance(refusal, SilentlyWrong) else FAILS
-        yield Witness(height, width, shows, str(refusal))
+        if refusal.certain:
+            yield Witness(height, width, shows, str(refusal))
         return
     axis = contract.width if contract.height.admits(height) else contract.height
     if axis.verdict == "unsafe":

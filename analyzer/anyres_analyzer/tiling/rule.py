@@ -22,15 +22,21 @@ from math import lcm
 
 from anyres_analyzer.field.field import Field
 from anyres_analyzer.sizes.contract import AxisContract
+from anyres_analyzer.tiling.plan import AxisRule
 
 
 @dataclass(frozen=True)
 class AxisTiling:
-    """One axis: tiles start at multiples of `alignment`; halos are in input pixels."""
+    """One axis: tiles start at multiples of `alignment`; all are input pixels.
+
+    `minimum_tile` is the shortest tile inside an image: a core of `alignment` pixels and its halos,
+    of a length that the network takes.
+    """
 
     alignment: int
     halo_before: int
     halo_after: int
+    minimum_tile: int
 
 
 @dataclass(frozen=True)
@@ -50,11 +56,10 @@ def axis_tiling(
         return None
     alignment = lcm(contract.step, strides(fields))
     mirror_before, mirror_length = output.mirrors
-    return AxisTiling(
-        alignment=alignment,
-        halo_before=max(output.cover.before, mirror_before),
-        halo_after=max(output.cover.beyond, mirror_length - alignment),
-    )
+    before = max(output.cover.before, mirror_before)
+    after = max(output.cover.beyond, mirror_length - alignment)
+    rule = AxisRule(alignment, before, after, contract.minimum, contract.step)
+    return AxisTiling(alignment, before, after, rule.length(rule.lead + alignment + after))
 
 
 def strides(fields: Iterable[Field]) -> int:

@@ -1,0 +1,1 @@
+"""What the report claims, tried in ONNX Runtime."""
