@@ -395,9 +395,9 @@ def test_the_matrix_applied_at_each_pixel_is_the_layer(writing: str, outputs: in
     matrix = mixing_matrix(analysis, found.node)
     assert matrix is not None
     image = random.normal(size=(1, 4, 5, 3)).astype(np.float32)
-    outputs = ReferenceEvaluator(written).run(None, {"x": image})
-    assert isinstance(outputs, list)
-    np.testing.assert_allclose(np.einsum("oc,nchw->nohw", matrix, image), outputs[0], atol=1e-5)
+    applied = ReferenceEvaluator(written).run(None, {"x": image})
+    assert isinstance(applied, list)
+    np.testing.assert_allclose(np.einsum("oc,nchw->nohw", matrix, image), applied[0], atol=1e-5)
     assert found.rank == np.linalg.matrix_rank(matrix)
     assert (found.inputs, found.outputs, found.positions) == (4, outputs, 15)
 
