@@ -113,7 +113,7 @@ def analyze(source: Path | str | onnx.ModelProto) -> Analysis:
         sizes=sizes,
         joint=joint,
         witnesses=witnesses(trial, graph, sizes, joint),
-        weights=weights(graph, fields[0], samples.near),
+        weights=weights(graph, samples.near),
         cost=CostModel(graph, walk),
         formula=FormulaModel(graph, walk, sizes, periods),
         periods=periods,

@@ -4,20 +4,30 @@ A fully connected layer mixes every value it is given; over a flattened map that
 every other, which is what fixes an image's size. A 1x1 convolution is the same mix of channels at
 every pixel, so it takes any size. Example: a Linear(1280, 1000) after pooling holds 1281000
 parameters, bias included, and so does the 1x1 convolution that replaces it.
+
+    what is contracted            and applied            kind
+    pixels of a whole axis        once                   fc over space
+    channels                      once                   fc (after pooling, or after another fc)
+    channels                      at every position      1x1 convolution
+    pixels of a window            at every position      k x k convolution
+    pixels of a window            channel by channel     depthwise k x k
+    nothing                       channel by channel     per-channel scale (or shift)
+
+So a convolution whose window is the whole map is an FC layer, a 1x1 convolution of a pooled map is
+one too, and a MatMul of (n, h*w, c) is a 1x1 convolution.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from math import prod
 
 import onnx
 
-from anyres_analyzer.field.field import Field
-from anyres_analyzer.field.layout_rules import FLATTENS
 from anyres_analyzer.graph.graph import Constant, Graph, Node
 from anyres_analyzer.shapes.tensor import Tensors
+from anyres_analyzer.weights.axes import FACTORS, NO_AXES, Axes, axes_of
 
 KINDS = (
     "fc over space",
@@ -39,28 +49,34 @@ class Weight:
     parameters: int
 
 
-def weights(graph: Graph, fields: Mapping[str, Field], tensors: Tensors) -> tuple[Weight, ...]:
+def weights(graph: Graph, tensors: Tensors) -> tuple[Weight, ...]:
     """Every layer with parameters, in graph order; a shared weight counts once, where first used.
 
     What is made of constants alone (a transposed or quantized weight) belongs to the layer that
-    meets it with the image.
+    meets it with the image, and a bias that is added by a node of its own to the layer before it.
+    Scales and zero points of quantization are not learned.
     """
+    axes = axes_of(graph, tensors)
     found: list[Weight] = []
-    seen: set[str] = set()
-    mixed: set[str] = set()  # what a fully connected layer has already made of a vector
+    seen = _quantizers(graph)
+    biased: dict[str, int] = {}  # what a layer makes, and which layer of `found` it is
     for node in graph.nodes:
-        if node.op_type in _NOT_LEARNED or not any(name in fields for name in node.inputs):
+        if node.op_type in _NOT_LEARNED or not any(name in axes for name in node.inputs):
             continue
         made_of = frozenset().union(*(graph.origins.get(name, ()) for name in node.inputs)) - seen
         seen |= made_of
         parameters = sum(_learned(graph.constants[name]) for name in made_of)
-        if parameters:
-            over_space = _flattened(node, fields) and mixed.isdisjoint(node.inputs)
-            kind = _kind(node, tensors, over_space=over_space)
-            found.append(Weight(node.label, kind, parameters))
-        answers = node.op_type in _PRODUCTS and _image(node, fields).dim is None
-        if answers or not mixed.isdisjoint(node.inputs):
-            mixed.update(node.made)
+        if not parameters:
+            continue
+        kind = _kind(node, axes, tensors)
+        layer = next((biased[name] for name in node.inputs if name in biased), None)
+        if node.op_type == "Add" and kind == "per-channel scale" and layer is not None:
+            before = found[layer]
+            found[layer] = replace(before, parameters=before.parameters + parameters)
+            continue
+        if node.op_type in WEIGHT_INPUT or node.op_type in FACTORS:
+            biased |= dict.fromkeys(node.made, len(found))
+        found.append(Weight(node.label, kind, parameters))
     return tuple(found)
 
 
@@ -74,29 +90,90 @@ _STEERING_TYPES = (onnx.TensorProto.INT64, onnx.TensorProto.BOOL, onnx.TensorPro
 _NOT_LEARNED = frozenset({"Clip", "Resize", "Upsample", "Pad"})
 
 
-def _kind(node: Node, tensors: Tensors, *, over_space: bool) -> str:
-    if node.op_type in _PRODUCTS:
-        return "fc over space" if over_space else "fc"
-    return _convolution(node, tensors) if node.op_type in _CONVOLUTIONS else "other"
+def _quantizers(graph: Graph) -> frozenset[str]:
+    """The constants that say how numbers are quantized."""
+    return frozenset().union(
+        *(
+            graph.origins.get(name, ())
+            for node in graph.nodes
+            for index in _QUANTIZERS.get(node.op_type, ())
+            for name in node.inputs[index : index + 1]
+        )
+    )
 
 
-def _flattened(node: Node, fields: Mapping[str, Field]) -> bool:
-    lost = _image(node, fields).lost
-    return lost is not None and lost.reason == FLATTENS
+_QUANTIZERS = {
+    "ConvInteger": (2, 3),
+    "DequantizeLinear": (1, 2),
+    "MatMulInteger": (2, 3),
+    "QLinearConv": (1, 2, 4, 5, 6, 7),
+    "QLinearMatMul": (1, 2, 4, 5, 6, 7),
+    "QuantizeLinear": (1, 2),
+}
 
 
-def _image(node: Node, fields: Mapping[str, Field]) -> Field:
-    return next(fields[name] for name in node.inputs if name in fields)
+def _kind(node: Node, axes: dict[str, Axes], tensors: Tensors) -> str:
+    if node.op_type in FACTORS:
+        return _product(node, axes)
+    if node.op_type in WEIGHT_INPUT:
+        return _convolution(node, axes, tensors)
+    return "per-channel scale" if _by_channel(node, axes, tensors) else "other"
 
 
-def _convolution(node: Node, tensors: Tensors) -> str:
-    outputs, inputs, *window = tensors[node.inputs[1]].shape
-    depthwise = node.attributes.get("group", 1) == outputs > inputs == 1
+def _product(node: Node, axes: dict[str, Axes]) -> str:
+    contracted, applied = contraction(node, axes)
+    if contracted - applied:
+        return "fc over space"
+    if contracted:
+        return "k x k convolution"
+    return "1x1 convolution" if applied else "fc"
+
+
+def contraction(node: Node, axes: dict[str, Axes]) -> tuple[frozenset[int], frozenset[int]]:
+    """Of a product with the map: the image axes it contracts, and those it is applied along."""
+    left, right = (node.inputs[index] for index in FACTORS[node.op_type])
+    image, side = (left, "A") if left in axes else (right, "B")
+    own = axes[image][::-1] if node.attributes.get(f"trans{side}", 0) else axes[image]
+    dim = len(own) - (1 if image == left or len(own) == 1 else 2)
+    rows = frozenset().union(*own[:dim], *own[dim + 1 :])
+    return own[dim], rows
+
+
+def _convolution(node: Node, axes: dict[str, Axes], tensors: Tensors) -> str:
+    first, second, *window = tensors[node.inputs[WEIGHT_INPUT[node.op_type]]].shape
+    group = node.attributes.get("group", 1)
+    inputs = first // group if node.op_type == "ConvTranspose" else second  # of each group
     point = all(size == 1 for size in window)
-    if depthwise:
+    if group > 1 and inputs == 1:
         return "per-channel scale" if point else "depthwise k x k"
-    return "1x1 convolution" if point else "k x k convolution"
+    image, output = tensors[node.inputs[0]].shape[2:], tensors[node.made[0]].shape[2:]
+    if not point:
+        whole = tuple(window) == image and set(output) == {1}
+        return "fc over space" if whole else "k x k convolution"
+    pooled = set(image) == {1} and not any(axes.get(node.inputs[0], ())[2:])
+    return "fc" if pooled else "1x1 convolution"
 
 
-_PRODUCTS = frozenset({"Gemm", "MatMul"})
-_CONVOLUTIONS = frozenset({"Conv", "ConvTranspose"})
+# The layers that slide a weight over a map, and which input it is.
+WEIGHT_INPUT = {"Conv": 1, "ConvInteger": 1, "ConvTranspose": 1, "QLinearConv": 3}
+
+
+def _by_channel(node: Node, axes: dict[str, Axes], tensors: Tensors) -> bool:
+    """Whether each channel of the map meets a number of its own, the same at every pixel."""
+    if node.op_type in _OF_CHANNELS:
+        return True
+    if node.op_type not in _ELEMENTWISE:
+        return False
+    image = next(name for name in node.inputs if name in axes)
+    learned = (tensors[name].shape for name in node.inputs if name and name not in axes)
+    return all(_along_channels(shape, axes[image]) for shape in learned)
+
+
+def _along_channels(shape: Sequence[int], axes: Axes) -> bool:
+    """Whether a constant's one dimension of several numbers is neither batch nor pixels."""
+    several = [dim - len(shape) for dim, size in enumerate(shape) if size > 1]
+    return len(several) == 1 and -len(axes) < several[0] and axes[several[0]] == NO_AXES
+
+
+_OF_CHANNELS = frozenset({"BatchNormalization", "GroupNormalization", "InstanceNormalization"})
+_ELEMENTWISE = frozenset({"Add", "Div", "LayerNormalization", "Mul", "RMSNormalization", "Sub"})
