@@ -160,7 +160,7 @@ def test_a_matrix_over_an_axis_breaks_that_axis_and_fixes_it() -> None:
 @pytest.mark.parametrize("coordinates", ["align_corners", "tf_crop_and_resize"])
 def test_coordinates_that_depend_on_the_size_break_locality(coordinates: str) -> None:
     mode = f'mode="linear", coordinate_transformation_mode="{coordinates}"'
-    roi = "roi = Constant <value_floats=[0,0,0,0,1,1,1,1]> ()\n"
+    roi = "roi = Constant <value_floats=[0.0,0.0,0.0,0.0,1.0,1.0,1.0,1.0]> ()\n"
     analysis = analysed(f"{roi}y = Resize <{mode}> (x, roi, two)")
     assert coordinates in analysis.tiling.breakers[0]
 

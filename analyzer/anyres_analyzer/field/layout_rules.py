@@ -77,7 +77,7 @@ def _picked(call: Call, positions: tuple[float, ...] | None) -> Field:
     image, indices = call.image, call.tensor(1)
     assert image.dim is not None, "the callers have looked"
     assert indices is not None, "a required input that ONNX's checker guarantees"
-    if indices.elements == indices.shape[-1] == 1 or not indices.shape:
+    if not indices.shape or indices.elements == indices.shape[-1] == 1:
         return image.broken(call.node, "it picks one position along the axis")
     if call.varies(1):
         return image.unknown(call.node, "it picks positions that are computed from the size")

@@ -7,7 +7,8 @@ from fractions import Fraction
 from math import prod
 from typing import TypeAlias
 
-from anyres_analyzer.analysis import Analysis, AxisField
+from anyres_analyzer.analysis import Analysis
+from anyres_analyzer.output import AxisField
 from anyres_analyzer.published.figure import Value
 from anyres_analyzer.report import comparison
 
