@@ -7,7 +7,8 @@ from fractions import Fraction
 from math import prod
 from typing import TypeAlias
 
-from anyres_analyzer.analysis import Analysis, AxisField
+from anyres_analyzer.analysis import Analysis
+from anyres_analyzer.output import AxisField
 from anyres_analyzer.published.figure import Value
 from anyres_analyzer.report import comparison
 
@@ -106,10 +107,10 @@ def stride_and_offset(analysis: Analysis) -> Value:
     output = analysis.output
     if output.misaligned:
         return output.misaligned[0]
-    stride, offset = set(output.stride), set(output.offset)
-    if len(stride) > 1 or len(offset) > 1 or any(x.denominator > 1 for x in stride | offset):
-        return f"strides {stride}, offsets {offset}"
-    return int(stride.pop()), int(offset.pop())
+    down, across = zip(output.stride, output.offset, strict=True)
+    if down != across or any(part.denominator > 1 for part in down):
+        return " x ".join(f"{stride} from {offset}" for stride, offset in (across, down))
+    return int(down[0]), int(down[1])
 
 
 def convolutions(analysis: Analysis) -> tuple[int, int, int]:
