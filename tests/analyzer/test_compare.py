@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from fractions import Fraction
 from math import prod
 from pathlib import Path
 
@@ -10,12 +11,26 @@ import onnx
 import onnx.parser
 import pytest
 
+from anyres_analyzer import analyze
+from anyres_analyzer.published.alexnet import caffe_alexnet
+from anyres_analyzer.report.comparison import Crops, compare
 from anyres_client.main import main
 
 TRUNK = "a = Conv <strides=[2,2]> (x, k3)\nb = Relu (a)\n"
 HEAD = f"{TRUNK}c = Flatten (b)\ny = Gemm (c, fc)"
 DENSE = f"{TRUNK}y = Conv (b, k5)"
-WEIGHTS = {"k3": (4, 3, 3, 3), "fc": (100, 2), "k5": (2, 4, 5, 5), "half": (2, 3, 2, 2)}
+# One answer for images of one width and any height.
+TALL = f"""{TRUNK}axes = Constant <value = int64[1] {{2}}> ()
+c = ReduceMax <keepdims=0> (b, axes)
+d = Flatten (c)
+y = Gemm (d, row)"""
+WEIGHTS = {
+    "row": (60, 2),
+    "k3": (4, 3, 3, 3),
+    "fc": (100, 2),
+    "k5": (2, 4, 5, 5),
+    "half": (2, 3, 2, 2),
+}
 # What one 11x11 crop costs: a 5x5 map of the trunk, then a layer over all of it.
 CROP = 25 * 4 * 27 + 100 * 2
 
@@ -87,6 +102,42 @@ def test_crops_cost_one_pass_each(
     }
 
 
+def test_alexnet_on_crops_costs_7_77_times_one_dense_pass_over_500x500() -> None:
+    """Long et al. (2015): 227x227 crops for a 10x10 grid of answers."""
+    fc, fcn = (analyze(caffe_alexnet(dense=dense).model()) for dense in (False, True))
+    patchwise = compare(("fc", fc), ("fcn", fcn), [(227, 227), (500, 500)]).patchwise
+    assert patchwise.at[-1] == Crops(
+        size=(500, 500),
+        grid=(10, 10),
+        every=(Fraction(32), Fraction(32)),
+        crop=(227, 227),
+        crops=100,
+        macs=100 * 724_406_816,
+        dense_macs=9_324_092_192,
+        ratio=100 * 724_406_816 / 9_324_092_192,
+    )
+    assert patchwise.at[-1].ratio == pytest.approx(7.77, abs=0.005)
+
+
+def test_crops_lie_as_far_apart_as_the_map_is_coarse_along_each_axis(
+    tmp_path: Path, fc: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flat = saved(tmp_path / "flat.onnx", "y = Conv <strides=[2,1]> (x, half)")
+    assert main(["compare", fc, flat, "--sizes", "31x21"]) == 0
+    assert "one every 1 x 2 px" in capsys.readouterr().out
+
+
+def test_each_size_says_how_much_more_the_second_costs(
+    tmp_path: Path, fcn: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    half = saved(tmp_path / "half.onnx", "y = Conv (x, half)")
+    assert main(["compare", fcn, half, *["--sizes", "11x11"] * 2]) == 0
+    said = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    macs = 100 * 2 * 12
+    row = f"11 x 11 1 x 1 2,900 0.0 MiB 10 x 10 {macs:,} 0.0 MiB {macs / CROP:.2f}"
+    assert said.count(row) == 1
+
+
 def test_crops_are_of_the_first_size_asked_for_that_is_taken(
     tmp_path: Path, fcn: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -152,7 +203,8 @@ def test_axes_that_differ_have_a_row_each(
         ((DENSE, TRUNK + "y = Relu (b)"), "31x31", "both give a map of the whole image"),
         ((HEAD, HEAD), "11x11", "both give one answer for the whole image"),
         ((f"{TRUNK}y = GlobalMaxPool (b)", HEAD), "11x11", "both give one answer"),
-        ((f"{TRUNK}c = GlobalMaxPool (b)\ny = Flatten (c)", DENSE), "31x31", "0.onnx takes images"),
+        ((f"{TRUNK}c = GlobalMaxPool (b)\ny = Flatten (c)", DENSE), "31x31", "0.onnx takes larger"),
+        ((TALL, DENSE), "31x31", "0.onnx takes larger images whole"),
         ((HEAD, DENSE), "5x5", "1.onnx takes none of these sizes"),
     ],
 )

@@ -166,6 +166,42 @@ KINDS: dict[str, tuple[str, str, dict[str, Array], list[tuple[str, int]]]] = {
         {"w": ones(5, 4, 8, 8)},
         [("k x k convolution", 1280)],
     ),
+    "a window that leaves pixels out": (
+        PINNED,
+        "y = Conv <strides=[8,8]> (x, w)",
+        {"w": ones(5, 4, 3, 3)},
+        [("k x k convolution", 180)],
+    ),
+    "what a window as large as the map has made": (
+        PINNED,
+        "a = Conv (x, w) t = Transpose <perm=[0,2,3,1]> (a) b = Flatten (t) y = Gemm (b, u)",
+        {"w": ones(5, 4, 8, 8), "u": ones(5, 3)},
+        [("fc over space", 1280), ("fc", 15)],
+    ),
+    "a map averaged by a window as large": (
+        PINNED,
+        "a = AveragePool <kernel_shape=[8,8]> (x) y = Conv (a, w)",
+        {"w": ones(5, 4, 1, 1)},
+        [("fc", 20)],
+    ),
+    "pixels that are rows of a matrix": (
+        "float[1,4,8,8] x",
+        "a = Reshape (x, flat) b = Gemm <transA=1> (a, w) c = Gemm (b, u) y = Reshape (c, one)",
+        {"flat": ints(4, 64), "one": ints(1, 64, 2), "w": ones(4, 6), "u": ones(6, 2)},
+        [("1x1 convolution", 24), ("1x1 convolution", 12)],
+    ),
+    "a scale after a convolution": (
+        IMAGE,
+        "a = Conv (x, w) y = Mul (a, v)",
+        {"w": ones(6, 4, 3, 3), "v": ones(6, 1, 1)},
+        [("k x k convolution", 216), ("per-channel scale", 6)],
+    ),
+    "a transposed window in groups": (
+        IMAGE,
+        "y = ConvTranspose <group=2> (x, w)",
+        {"w": ones(4, 1, 2, 2)},
+        [("k x k convolution", 16)],
+    ),
     "a window": (IMAGE, "y = Conv (x, w)", {"w": ones(5, 4, 3, 1)}, [("k x k convolution", 60)]),
     "a window in groups": (
         IMAGE,

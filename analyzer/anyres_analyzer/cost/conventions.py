@@ -15,11 +15,13 @@ from anyres_analyzer.cost.counts import (
     at_output_size,
     averaged,
     channels_an_image,
+    exponentials,
     features_an_image,
     nothing,
     once_an_image,
     per_input,
     per_output,
+    scale_and_shift_an_image,
     unseen,
 )
 from anyres_analyzer.cost.instructions import ONNX_TOOL
@@ -36,11 +38,13 @@ _PASSED_OVER = MOVES | {
     "cubic resize",
     *"Conv ConvTranspose Add Sub Mul Div Sum Neg Abs Sqrt Reciprocal Pow Exp Log Erf Min Max Size "
     "Relu LeakyRelu PRelu Elu Selu Celu Clip Sigmoid HardSigmoid HardSwish Tanh Softplus Softsign "
-    "Mish Gelu Softmax LogSoftmax BatchNormalization InstanceNormalization LayerNormalization LRN "
+    "Mish Gelu Softmax LogSoftmax BatchNormalization InstanceNormalization GroupNormalization LRN "
     "MaxPool AveragePool GlobalAveragePool GlobalMaxPool ReduceMean ReduceMax ReduceSum Floor Ceil "
     "Round Equal Less Greater And Or Not SpaceToDepth".split(),
 }
 _SDPA = Otherwise("F.scaled_dot_product_attention, which it does not see", unseen)
+_FUNCTION = Otherwise("called as a function", nothing)
+_METHOD = Otherwise("called as a method of the tensor", nothing)
 _ALL_PARAMETERS = "everything that a module's parameters() gives"
 
 FVCORE = Convention(
@@ -55,6 +59,7 @@ FVCORE = Convention(
             "5 per number", per_output(5), (Otherwise("without scale and shift", per_output(4)),)
         ),
         "LayerNormalization": Rule("5 per number", per_output(5)),
+        "GroupNormalization": Rule("5 per number", per_output(5)),
         "nearest resize": Rule("1 per number that comes out", per_output(1)),
         "linear resize": Rule("4 per number that comes out", per_output(4)),
         "GlobalAveragePool": Rule("1 per number that goes in", per_input(1)),
@@ -95,19 +100,18 @@ PTFLOPS = Convention(
             "1 per number", per_output(1), (Otherwise("with scale and shift", per_output(2)),)
         ),
         "LayerNormalization": Rule("1 per number", per_output(1)),
+        "GroupNormalization": Rule("2 per number", per_output(2)),
         "Relu": _twice("ReLU", per_output(1), per_output(2)),
         "PRelu": _twice("PReLU", per_output(1), per_output(2)),
         "Elu": _twice("ELU", per_output(1), per_output(2)),
         "Gelu": _twice("GELU", per_output(1), per_output(2)),
         "Erf": _twice("GELU", per_output(1), per_output(2)),
-        "LeakyRelu": Rule(
-            "1 per number", per_output(1), (Otherwise("called as a function", nothing),)
-        ),
+        "LeakyRelu": Rule("1 per number", per_output(1), (_FUNCTION,)),
         "Clip": Rule(
             "1 per number of nn.ReLU6", per_output(1), (Otherwise("clamp or Hardtanh", nothing),)
         ),
         "Sigmoid": Rule("not counted", nothing, (Otherwise("part of SiLU", per_output(1)),)),
-        "Softmax": Rule("1 per number", per_output(1)),
+        "Softmax": Rule("1 per number", per_output(1), (_METHOD,)),
         "MaxPool": _twice("MaxPool2d", per_input(1), per_input(2)),
         "AveragePool": _twice("AvgPool2d", per_input(1), per_input(2)),
         "GlobalAveragePool": _twice("AdaptiveAvgPool2d", per_input(1), per_input(2)),
@@ -143,6 +147,11 @@ TORCHINFO = Convention(
         "bias of a linear layer": Rule("1 per feature, once an image", features_an_image),
         "product of two maps": Rule("no module, not seen", unseen),
         "BatchNormalization": Rule("2 per channel, whatever the size", channels_an_image(2)),
+        "GroupNormalization": Rule("2 per channel, whatever the size", channels_an_image(2)),
+        "LayerNormalization": Rule("once an image: its weights", scale_and_shift_an_image),
+        "InstanceNormalization": Rule(
+            "not counted", nothing, (Otherwise("with scale and shift", channels_an_image(2)),)
+        ),
         "PRelu": Rule(
             "1 per channel", channels_an_image(1), (Otherwise("one slope for all", lambda site: 1),)
         ),
@@ -180,6 +189,7 @@ THOP = Convention(
             ),
         ),
         "PRelu": Rule("1 per number", per_output(1)),
+        "Softmax": Rule("3 n - 1 for n numbers of nn.Softmax", exponentials, (_FUNCTION,)),
         "AveragePool": Rule(
             "1 per number that comes out",
             per_output(1),
@@ -188,7 +198,7 @@ THOP = Convention(
         "GlobalAveragePool": Rule(
             "1 per number that goes in or comes out",
             averaged,
-            (Otherwise("called as a function", nothing),),
+            (_FUNCTION,),
         ),
         "ReduceMean": Rule("not counted", nothing, (Otherwise("nn.AdaptiveAvgPool2d", averaged),)),
         "nearest resize": _upsampled(1),

@@ -53,6 +53,17 @@ def features_an_image(site: Site) -> int:
     return site.output.shape[0] * site.output.shape[-1]
 
 
+def scale_and_shift_an_image(site: Site) -> int:
+    """The elements of a norm's own weights, for each image."""
+    return site.output.shape[0] * sum(weight.elements for weight in site.inputs[1:])
+
+
+def exponentials(site: Site) -> int:
+    """Softmax over rows of n: n exponentials, n - 1 additions and n divisions."""
+    rows = site.output.elements // site.output.shape[int(site.node.attributes.get("axis", -1))]
+    return 3 * site.output.elements - rows
+
+
 def averaged(site: Site) -> int:
     """Adaptive pooling: an addition for every number in the window, and one division."""
     return site.inputs[0].elements + site.output.elements

@@ -107,10 +107,10 @@ def stride_and_offset(analysis: Analysis) -> Value:
     output = analysis.output
     if output.misaligned:
         return output.misaligned[0]
-    stride, offset = set(output.stride), set(output.offset)
-    if len(stride) > 1 or len(offset) > 1 or any(x.denominator > 1 for x in stride | offset):
-        return f"strides {stride}, offsets {offset}"
-    return int(stride.pop()), int(offset.pop())
+    down, across = zip(output.stride, output.offset, strict=True)
+    if down != across or any(part.denominator > 1 for part in down):
+        return " x ".join(f"{stride} from {offset}" for stride, offset in (across, down))
+    return int(down[0]), int(down[1])
 
 
 def convolutions(analysis: Analysis) -> tuple[int, int, int]:

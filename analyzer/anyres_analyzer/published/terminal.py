@@ -27,10 +27,10 @@ def show(verdict: Verdict, console: Console) -> None:
 
 def _table(outcomes: tuple[Outcome, ...]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
-    table.add_column("")
-    table.add_column("")
-    table.add_column("expected", justify="right")
-    table.add_column("found", justify="right", overflow="fold")
+    table.add_column("", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    table.add_column("expected", justify="right", no_wrap=True)
+    table.add_column("found", justify="right", min_width=17)  # the longest number is whole
     table.add_column("source", style="dim")
     for network, figures in groupby(outcomes, key=lambda outcome: outcome.network):
         table.add_row("", Text(network, "bold cyan"))

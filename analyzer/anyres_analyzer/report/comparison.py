@@ -156,7 +156,7 @@ def _patchwise(models: tuple[_Model, _Model], sizes: tuple[Size, ...]) -> Patchw
         return _none("both give one answer for the whole image, neither a map")
     patches, whole = single[0], dense[0]
     if not patches.of_one_size:
-        return _none(f"{patches.name} takes images of any size whole, so nothing makes it crop")
+        return _none(f"{patches.name} takes larger images whole, so nothing makes it crop")
     crop = next(filter(patches.takes, sizes), patches.smallest)
     at = (_crops(patches.cost(crop), whole, size) for size in sizes)
     found = tuple(crops for crops in at if crops is not None)

@@ -46,7 +46,7 @@ def _operations(tool: str, at: At) -> Table | Text:
     table = _sum("anyres", counted.ours, "one per multiply-add", counted.items)
     table.add_row(tool, _bold(counted.theirs), _left_out(counted.uncounted))
     if counted.folded:
-        _add_folded(table, tool, counted.theirs, counted.folded)
+        _add_folded(table, counted.theirs, counted.folded)
     return table
 
 
@@ -56,8 +56,9 @@ def _parameters(tool: str, counted: Reconciliation) -> Table:
     table.add_row(tool, _bold(counted.their_parameters))
     if counted.folded:
         more = sum(folded.parameters for folded in counted.folded)
-        why = "had each of those batch norms its scale and shift"
-        table.add_row("", f"{counted.their_parameters + more:,}", Text(why, "dim"))
+        norms = "those batch norms" if len(counted.folded) > 1 else "that batch norm"
+        why = Text(f"with the scale and shift of {norms}", "dim")
+        table.add_row("  or", f"{counted.their_parameters + more:,}", why)
     return table
 
 
@@ -91,11 +92,10 @@ def _left_out(nodes: tuple[str, ...]) -> Text:
     return Text(f"without what no rule is known for: {named}", "red")
 
 
-def _add_folded(table: Table, tool: str, theirs: int, folded: tuple[Folded, ...]) -> None:
+def _add_folded(table: Table, theirs: int, folded: tuple[Folded, ...]) -> None:
     """Exporters fold batch norms into convolutions; the tool has seen the module before that."""
     more = sum(bias.operations for bias in folded)
-    words = Text(
-        f"were the biases of {len(folded)} convolutions batch norms that the exporter folded",
-        "dim",
-    )
-    table.add_row("  or", f"{theirs + more:,}", words)
+    several = f"biases of {len(folded)} convolutions were once batch norms"
+    norms = several if len(folded) > 1 else "bias of 1 convolution was once a batch norm"
+    why = Text(f"if the {norms}", "dim")
+    table.add_row("  or", f"{theirs + more:,}", why)

@@ -130,8 +130,7 @@ def _product(sizes: Sequence[int]) -> int:
 def _gathered(node: Node, operands: Sequence[_Operand], shape: Sequence[int]) -> Axes:
     axes, indices = operands[0].axes, operands[1].tensor.shape
     axis = node.attributes.get("axis", 0) % len(axes)
-    picked = [axes[axis] if len(indices) == 1 else NO_AXES for _ in indices]
-    return (*axes[:axis], *picked, *axes[axis + 1 :])
+    return (*axes[:axis], *[axes[axis]] * len(indices), *axes[axis + 1 :])
 
 
 def _multiplied(node: Node, operands: Sequence[_Operand], shape: Sequence[int]) -> Axes:
