@@ -18,8 +18,7 @@ class AxisField:
     """Output pixel `i` reads the input pixels [stride * i + low, stride * i + high], at most.
 
     Exactly, outputs 0, 1, ... read the first and last pixels of `phases`, and so on, `advance`
-    pixels further each time; what lies beyond the image is padding, or the border's pixel where a
-    layer repeats it. `padding` is how far output 0 reaches before the image, negative where
+    pixels further each time. `padding` is how far output 0 reaches before the image, negative where
     it begins inside.
     """
 

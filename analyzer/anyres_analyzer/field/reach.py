@@ -4,7 +4,6 @@ Along one spatial axis output `o` depends on input pixels first(o) .. last(o), a
 
     first(o + phases) = first(o) + advance        last(o + phases) = last(o) + advance
 
-(a pixel beyond the image stands for none, or where a layer repeats the border, for the border's),
 so a layer is a short table, a chain of layers is a composition of tables, and a join of branches is
 their hull. After downsampling alone there is one phase; upsampling makes several, which see
 differently far to the left and to the right. `advance / phases` is the effective stride, and
@@ -171,16 +170,19 @@ def resize(factor: Fraction, origin: Fraction, taps: Taps, slack: Fraction = Fra
     """ONNX Resize by a constant factor.
 
     Output `o` falls on the input at x(o) = o / factor + origin, or up to `slack` beside it (behind
-    where positive); `taps` says what is read there. Where that is before the first pixel or behind
-    the last, that one is read.
+    where positive); `taps` says what is read there. Beyond the first or last pixel that one is
+    read: output `o` is the image's last where the image has ceil((o + 1) / factor) pixels.
     """
     anywhere = doubtful(taps) if slack else taps
-    places = [output / factor + origin for output in range(factor.numerator)]
-    phases = tuple(_hull((anywhere(place), anywhere(place + slack))) for place in places)
+    phases = []
+    for output in range(factor.numerator):
+        place = output / factor + origin
+        first, last = _hull((anywhere(place), anywhere(place + slack)))
+        phases.append((min(first, ceil((output + 1) / factor) - 1), max(last, 0)))
     middles = (sum(taps(o / factor + origin)) / Fraction(2) for o in range(factor.numerator))
     deviations = [middle - o / factor for o, middle in enumerate(middles)]
     centre = sum(deviations, Fraction(0)) / len(deviations) + slack / 2
-    return Reach(phases, factor.denominator, centre)
+    return Reach(tuple(phases), factor.denominator, centre)
 
 
 def floor_taps(place: Fraction) -> Interval:
@@ -193,9 +195,14 @@ def ceil_taps(place: Fraction) -> Interval:
     return ceil(place), ceil(place)
 
 
-def round_taps(place: Fraction) -> Interval:
-    """The nearest pixel, or both where two are as near: runtimes differ."""
-    return ceil(place - Fraction(1, 2)), floor(place + Fraction(1, 2))
+def half_down_taps(place: Fraction) -> Interval:
+    """The nearest pixel, the one before where two are as near."""
+    return ceil(place - Fraction(1, 2)), ceil(place - Fraction(1, 2))
+
+
+def half_up_taps(place: Fraction) -> Interval:
+    """The nearest pixel, the one behind where two are as near."""
+    return floor(place + Fraction(1, 2)), floor(place + Fraction(1, 2))
 
 
 def linear_taps(place: Fraction) -> Interval:
@@ -210,14 +217,9 @@ def cubic_taps(place: Fraction) -> Interval:
 
 
 def doubtful(taps: Taps) -> Taps:
-    """The same where a runtime's arithmetic may miss a pixel by a rounding error."""
-
-    def both_sides(place: Fraction) -> Interval:
-        first, last = taps(place)
-        whole = place.denominator == 1
-        return first - whole, last + whole
-
-    return both_sides
+    """The same where a runtime's arithmetic may take a place for one a little beside it."""
+    little = Fraction(1, 1000)
+    return lambda place: _hull((taps(place - little), taps(place + little)))
 
 
 def wide_taps(radius: Fraction) -> Taps:

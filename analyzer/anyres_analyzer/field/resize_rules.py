@@ -116,8 +116,8 @@ def _chosen(call: Call, factor: Fraction) -> reach.Taps:
 _NEAREST: Mapping[str, reach.Taps] = {
     "floor": reach.floor_taps,
     "ceil": reach.ceil_taps,
-    "round_prefer_floor": reach.round_taps,
-    "round_prefer_ceil": reach.round_taps,
+    "round_prefer_floor": reach.half_down_taps,
+    "round_prefer_ceil": reach.half_up_taps,
 }
 
 
