@@ -251,12 +251,20 @@ KINDS: dict[str, tuple[str, str, dict[str, Array], list[tuple[str, int]]]] = {
         {name: ones(4) for name in "abcd"},
         [("per-channel scale", 16)],
     ),
+    "a group norm as reshapes write it": (
+        IMAGE,
+        "s = Shape (x) a = Reshape (x, cut) b = InstanceNormalization (a, u, u) "
+        "c = Reshape (b, s) d = Mul (c, w) y = Add (d, w)",
+        {"cut": ints(0, 2, -1), "u": ones(2), "w": ones(4, 1, 1)},
+        [("per-channel scale", 2), ("per-channel scale", 4)],
+    ),
     "a bias in a node of its own": (
         IMAGE,
         "a = Conv (x, w) y = Add (v, a)",
         {"w": ones(6, 4, 3, 3), "v": ones(6, 1, 1)},
         [("k x k convolution", 222)],
     ),
+    "a number of the formula": (IMAGE, "y = Div (x, w)", {"w": ones(1)}, []),
     "a number for each pixel": (PINNED, "y = Add (x, w)", {"w": ones(4, 8, 8)}, [("other", 256)]),
     "a number for each column": (PINNED, "y = Mul (x, w)", {"w": ones(8)}, [("other", 8)]),
 }

@@ -24,7 +24,7 @@ def in_order(nodes: Sequence[Node], given: Iterable[str]) -> tuple[Node, ...]:
     """
     makers = _makers(nodes, set(given))
     waits: list[set[int]] = []
-    for index, node in enumerate(nodes):
+    for node in nodes:
         for name in node.inputs:
             if name and name not in makers:
                 raise NotAModel(f"node {node.label} reads '{name}', which nothing makes")

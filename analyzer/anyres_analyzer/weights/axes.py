@@ -6,12 +6,16 @@ every dimension carries the image axes, 0 for H and 1 for W, that its positions 
 
     (n, c, h, w)   ->   {} {} {H} {W}        Flatten        ->   {} {H, W}
     (n, h*w, c)    ->   {} {H, W} {}         after pooling  ->   {} {} {} {}
+
+A dimension is kept as the factors that its size is a product of, outermost first, so that what one
+reshape merges another takes apart again: a group norm's (n, g, c/g*h*w) is (n, c, h, w) afterwards.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import zip_longest
+from math import gcd, prod
 from typing import NamedTuple, TypeAlias
 
 from anyres_analyzer.graph.graph import Graph, Node
@@ -21,62 +25,95 @@ Axes: TypeAlias = tuple[frozenset[int], ...]  # for each dimension
 NO_AXES: frozenset[int] = frozenset()
 
 
+class _Factor(NamedTuple):
+    size: int
+    axes: frozenset[int] = NO_AXES
+
+
+_Dim: TypeAlias = tuple[_Factor, ...]
+_Dims: TypeAlias = tuple[_Dim, ...]
+
+
 class _Operand(NamedTuple):
-    axes: Axes
+    dims: _Dims
     tensor: Tensor
 
 
 def axes_of(graph: Graph, tensors: Tensors) -> dict[str, Axes]:
     """The axes of every tensor that depends on pixels."""
-    found: dict[str, Axes] = {graph.image.name: (NO_AXES, NO_AXES, frozenset({0}), frozenset({1}))}
+    n, c, height, width = tensors[graph.image.name].shape
+    pixels = (_Factor(height, frozenset({0})),), (_Factor(width, frozenset({1})),)
+    found: dict[str, _Dims] = {graph.image.name: (*_plain((n, c)), *pixels)}
     for node in graph.nodes:
         if node.op_type in ("Shape", "Size") or not any(name in found for name in node.inputs):
             continue
         operands = [
-            _Operand(found.get(name, (NO_AXES,) * len(tensors[name].shape)), tensors[name])
+            _Operand(found.get(name) or _plain(tensors[name].shape), tensors[name])
             for name in node.inputs
             if name
         ]
         rule = _RULES.get(node.op_type, _broadcast)
         for name in node.made:
-            axes = rule(node, operands, tensors[name].shape)
-            rank = len(tensors[name].shape)
-            found[name] = axes if len(axes) == rank else (NO_AXES,) * rank
-    return found
+            shape = tensors[name].shape
+            dims = rule(node, operands, shape)
+            resized = (_sized(dim, size) for dim, size in zip(dims, shape, strict=False))
+            found[name] = tuple(resized) if len(dims) == len(shape) else _plain(shape)
+    return {name: tuple(map(_axes, dims)) for name, dims in found.items()}
 
 
-def _broadcast(node: Node, operands: Sequence[_Operand], shape: Sequence[int]) -> Axes:
-    """Elementwise, windows, joins: each dimension stays where it is, counted from the last."""
-    aligned = zip_longest(*(reversed(operand.axes) for operand in operands), fillvalue=NO_AXES)
-    return tuple(frozenset().union(*axes) for axes in aligned)[::-1]
+def _plain(shape: Sequence[int]) -> _Dims:
+    return tuple((_Factor(size),) for size in shape)
 
 
-def _first(node: Node, operands: Sequence[_Operand], shape: Sequence[int]) -> Axes:
-    return operands[0].axes
+def _axes(dim: _Dim) -> frozenset[int]:
+    return frozenset().union(*(factor.axes for factor in dim))
 
 
-def _pooled(node: Node, operands: Sequence[_Operand], shape: Sequence[int]) -> Axes:
+def _sized(dim: _Dim, size: int) -> _Dim:
+    """A dimension after a node: its factors where it is as long as before, else one."""
+    return dim if prod(factor.size for factor in dim) == size else (_Factor(size, _axes(dim)),)
+
+
+def _broadcast(node: Node, operands: Sequence[_Operand], shape: Sequence[int]) -> _Dims:
+    """Elementwise, joins: each dimension stays where it is, counted from the last."""
+    aligned = zip_longest(*(reversed(operand.dims) for operand in operands), fillvalue=())
+    return tuple(_met(dims) for dims in aligned)[::-1]
+
+
+def _met(dims: Iterable[_Dim]) -> _Dim:
+    """One dimension of several operands: the one with the pixels, as far as they agree."""
+    axes = {_axes(dim): dim for dim in dims}
+    if len(axes.keys() - {NO_AXES}) > 1:
+        return (_Factor(0, frozenset().union(*axes)),)
+    return next((dim for own, dim in axes.items() if own), next(iter(axes.values())))
+
+
+def _first(node: Node, operands: Sequence[_Operand], shape: Sequence[int]) -> _Dims:
+    return operands[0].dims
+
+
+def _pooled(node: Node, operands: Sequence[_Operand], shape: Sequence[int]) -> _Dims:
     """An axis of which one value is left is gone."""
     before = operands[0]
     return tuple(
-        NO_AXES if now == 1 < was else axes
-        for axes, was, now in zip(before.axes, before.tensor.shape, shape, strict=True)
+        (_Factor(1),) if now == 1 < was else dim
+        for dim, was, now in zip(before.dims, before.tensor.shape, shape, strict=True)
     )
 
 
-def _pooled_globally(node: Node, operands: Sequence[_Operand], shape: Sequence[int]) -> Axes:
-    return (NO_AXES,) * len(shape)
+def _pooled_globally(node: Node, operands: Sequence[_Operand], shape: Sequence[int]) -> _Dims:
+    return _plain(shape)
 
 
-def _reduced(node: Node, operands: Sequence[_Operand], shape: Sequence[int]) -> Axes:
+def _reduced(node: Node, operands: Sequence[_Operand], shape: Sequence[int]) -> _Dims:
     if node.attributes.get("keepdims", 1):
         return _pooled(node, operands, shape)
-    axes, rank = operands[0].axes, len(operands[0].axes)
-    gone = {dim % rank for dim in _dims(node, operands) or range(rank)}
-    return tuple(own for dim, own in enumerate(axes) if dim not in gone)
+    dims = operands[0].dims
+    gone = {dim % len(dims) for dim in _named(node, operands) or range(len(dims))}
+    return tuple(own for dim, own in enumerate(dims) if dim not in gone)
 
 
-def _dims(node: Node, operands: Sequence[_Operand]) -> list[int]:
+def _named(node: Node, operands: Sequence[_Operand]) -> list[int]:
     """The dimensions that a node names, in an attribute or an input."""
     if node.op_type in ("ArgMax", "ArgMin"):
         return [int(node.attributes.get("axis", 0))]
@@ -86,65 +123,60 @@ def _dims(node: Node, operands: Sequence[_Operand]) -> list[int]:
     return [int(dim) for dim in given or ()]
 
 
-def _transposed(node: Node, operands: Sequence[_Operand], shape: Sequence[int]) -> Axes:
-    axes = operands[0].axes
-    return tuple(axes[dim] for dim in node.attributes.get("perm") or reversed(range(len(axes))))
+def _transposed(node: Node, operands: Sequence[_Operand], shape: Sequence[int]) -> _Dims:
+    dims = operands[0].dims
+    return tuple(dims[dim] for dim in node.attributes.get("perm") or reversed(range(len(dims))))
 
 
-def _reshaped(node: Node, operands: Sequence[_Operand], shape: Sequence[int]) -> Axes:
-    """Dimensions in groups of equal products: what was split or merged keeps its axes."""
-    before, after = list(operands[0].tensor.shape), list(shape)
-    own = list(operands[0].axes)
-    axes: list[frozenset[int]] = []
-    while before and after:
-        if before[0] == after[0]:
-            axes.append(own.pop(0))
-            del before[0], after[0]
-            continue
-        merged, split = [before.pop(0)], [after.pop(0)]
-        met = _of(merged[0], own.pop(0))
-        while _product(merged) != _product(split) and (before or after):
-            if _product(merged) < _product(split) and before:
-                merged.append(before.pop(0))
-                met |= _of(merged[-1], own.pop(0))
-            elif after:
-                split.append(after.pop(0))
-            else:
-                break
-        axes += [_of(size, met) for size in split]
-    return (*axes, *(NO_AXES for _ in after))
+def _reshaped(node: Node, operands: Sequence[_Operand], shape: Sequence[int]) -> _Dims:
+    """The factors in their order, dealt out anew."""
+    dims = operands[0].dims
+    if operands[0].tensor.shape == tuple(shape):
+        return dims
+    left = [factor for dim in dims for factor in dim if factor.size > 1]
+    dealt = []
+    for size in shape:
+        taken = _taken(left, size)
+        if taken is None:  # sizes that do not divide: pixels may be anywhere
+            everywhere = frozenset().union(*map(_axes, dims))
+            return tuple((_Factor(size, everywhere),) for size in shape)
+        dealt.append(taken)
+    return tuple(dealt)
 
 
-def _of(size: int, axes: frozenset[int]) -> frozenset[int]:
-    """A single position counts nothing."""
-    return axes if size > 1 else NO_AXES
+def _taken(left: list[_Factor], size: int) -> _Dim | None:
+    """Factors from the front of `left` whose product is `size`; the last may be split."""
+    taken: list[_Factor] = []
+    while size > 1:
+        if not left or gcd(left[0].size, size) not in (left[0].size, size):
+            return None
+        factor = left.pop(0)
+        part = gcd(factor.size, size)
+        taken.append(_Factor(part, factor.axes))
+        if part < factor.size:
+            left.insert(0, _Factor(factor.size // part, factor.axes))
+        size //= part
+    return tuple(taken) or (_Factor(1),)
 
 
-def _product(sizes: Sequence[int]) -> int:
-    product = 1
-    for size in sizes:
-        product *= size
-    return product
+def _gathered(node: Node, operands: Sequence[_Operand], shape: Sequence[int]) -> _Dims:
+    dims, indices = operands[0].dims, operands[1].tensor.shape
+    axis = node.attributes.get("axis", 0) % len(dims)
+    return (*dims[:axis], *[dims[axis]] * len(indices), *dims[axis + 1 :])
 
 
-def _gathered(node: Node, operands: Sequence[_Operand], shape: Sequence[int]) -> Axes:
-    axes, indices = operands[0].axes, operands[1].tensor.shape
-    axis = node.attributes.get("axis", 0) % len(axes)
-    return (*axes[:axis], *[axes[axis]] * len(indices), *axes[axis + 1 :])
-
-
-def _multiplied(node: Node, operands: Sequence[_Operand], shape: Sequence[int]) -> Axes:
+def _multiplied(node: Node, operands: Sequence[_Operand], shape: Sequence[int]) -> _Dims:
     factors = [operands[index] for index in FACTORS[node.op_type]]
     sides = zip(factors, "AB", strict=True)
-    left, right = (_swapped(node, operand.axes, side) for operand, side in sides)
+    left, right = (_swapped(node, operand.dims, side) for operand, side in sides)
     if min(len(left), len(right)) < 2:
         return (*left[:-1], *right[1:])
-    batch = zip_longest(left[-3::-1], right[-3::-1], fillvalue=NO_AXES)
-    return (*[a | b for a, b in batch][::-1], left[-2], right[-1])
+    batch = zip_longest(left[-3::-1], right[-3::-1], fillvalue=())
+    return (*[_met(dims) for dims in batch][::-1], left[-2], right[-1])
 
 
-def _swapped(node: Node, axes: Axes, side: str) -> Axes:
-    return axes[::-1] if node.attributes.get(f"trans{side}", 0) else axes
+def _swapped(node: Node, dims: _Dims, side: str) -> _Dims:
+    return dims[::-1] if node.attributes.get(f"trans{side}", 0) else dims
 
 
 # The inputs that a product multiplies.
@@ -155,7 +187,7 @@ FACTORS: Mapping[str, tuple[int, int]] = {
     "QLinearMatMul": (0, 3),
 }
 
-_Rule: TypeAlias = Callable[[Node, Sequence[_Operand], Sequence[int]], Axes]
+_Rule: TypeAlias = Callable[[Node, Sequence[_Operand], Sequence[int]], _Dims]
 _RULES: Mapping[str, _Rule] = (
     dict.fromkeys(("Reshape", "Flatten", "Squeeze", "Unsqueeze"), _reshaped)
     | dict.fromkeys(("AveragePool", "MaxPool", "LpPool"), _pooled)

@@ -74,6 +74,8 @@ def weights(graph: Graph, tensors: Tensors) -> tuple[Weight, ...]:
             before = found[layer]
             found[layer] = replace(before, parameters=before.parameters + parameters)
             continue
+        if parameters == 1 and node.op_type in _ARITHMETIC:
+            continue  # a number of the formula, as the square root in an attention
         if node.op_type in WEIGHT_INPUT or node.op_type in FACTORS:
             biased |= dict.fromkeys(node.made, len(found))
         found.append(Weight(node.label, kind, parameters))
@@ -176,4 +178,5 @@ def _along_channels(shape: Sequence[int], axes: Axes) -> bool:
 
 
 _OF_CHANNELS = frozenset({"BatchNormalization", "GroupNormalization", "InstanceNormalization"})
-_ELEMENTWISE = frozenset({"Add", "Div", "LayerNormalization", "Mul", "RMSNormalization", "Sub"})
+_ARITHMETIC = frozenset({"Add", "Div", "Mul", "Sub"})
+_ELEMENTWISE = _ARITHMETIC | {"LayerNormalization", "RMSNormalization"}
