@@ -78,6 +78,8 @@ class Field:
 
     def join(self, other: Field, node: Node) -> Field:
         """The field of two branches that meet in one node."""
+        if other is self:
+            return self
         met = replace(
             self,
             breakers=tuple(dict.fromkeys((*self.breakers, *other.breakers))),

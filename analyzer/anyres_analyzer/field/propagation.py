@@ -88,9 +88,18 @@ def propagate(
         """S * n - N of a tensor whose extent follows the image's, else None."""
         if seen.dim is None:
             return None
-        cells = [tensors[name].shape[seen.dim] for tensors in (samples.near, samples.far)]
-        both = {seen.reach.scale * n - size for n, size in zip(cells, pixels, strict=True)}
-        return both.pop() if len(both) == 1 else None
+        advance, phases = seen.reach.advance, len(seen.reach.phases)
+        near, far = (
+            advance * tensors[name].shape[seen.dim] - phases * size
+            for tensors, size in zip((samples.near, samples.far), pixels, strict=True)
+        )
+        return Fraction(near, phases) if near == far else None
+
+    def unchanged(name: str, own: Field, given: str, field: Field) -> bool:
+        """Whether an output has the very field of an input, and its cells."""
+        if own is not field or own.dim is None:
+            return False
+        return samples.near[name].shape[own.dim] == samples.near[given].shape[own.dim]
 
     for node in graph.nodes:
         fields = tuple(known.get(name) for name in node.inputs)
@@ -102,7 +111,8 @@ def propagate(
         made = _without_a_rule(call) if rule is None else rule(call)
         for index, name in enumerate(node.made):
             own = made if index == 0 or node.op_type == "Split" else _beside(made, node)
-            known[name] = _extended(own, node, surplus(name, own))
+            same = unchanged(name, own, *first)
+            known[name] = own if same else _extended(own, node, surplus(name, own))
     return known
 
 
