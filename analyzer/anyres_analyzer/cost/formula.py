@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from itertools import product
 
 import numpy as np
@@ -142,7 +142,7 @@ class FormulaModel:
         work = sum(macs(node, tensors) for node in self._graph.nodes)
         return [work, *(tensors[name].bytes for name in self._activations)]
 
-    @property
+    @cached_property
     def _activations(self) -> list[str]:
         made = (name for node in self._graph.nodes for name in node.made)
         return [self._graph.image.name, *(n for n in made if n not in self._graph.origins)]

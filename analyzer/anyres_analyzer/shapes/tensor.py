@@ -23,12 +23,12 @@ class Tensor:
     elem_type: int
     value: NDArray[Any] | None = None
 
-    @property
+    @cached_property
     def elements(self) -> int:
         """How many numbers it holds."""
         return prod(self.shape)
 
-    @property
+    @cached_property
     def bytes(self) -> int:
         """What it takes in memory."""
         return self.elements * int(helper.tensor_dtype_to_np_dtype(self.elem_type).itemsize)
