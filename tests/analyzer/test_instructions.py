@@ -53,6 +53,7 @@ BODIES = [
     "y = ReduceMax <axes=[1]> (x)",
     "y = Concat <axis=1> (x, x)",
     "y = Transpose (x)",
+    "s = Shape (x)\nd = Mul (s, s)\ne = Div (d, s)\ny = Reshape (x, e)",
 ]
 
 

@@ -171,7 +171,7 @@ RUNNABLE = {
     "caffe alexnet dense": (caffe_alexnet(dense=True, thinner=16), (244, 300)),
     "resnet50": (resnet50(thinner=16), (65, 70)),
     "resnet50 dense": (resnet50(dense=True, folded=True, thinner=16), (65, 70)),
-    "mobilenet_v2": (mobilenet_v2(thinner=8), (65, 70)),
+    "mobilenet_v2": (mobilenet_v2(thinner=16), (65, 70)),
     "mobilenet_v2 dense": (mobilenet_v2(dense=True, folded=True, thinner=8), (65, 70)),
     "fcn_alexnet": (fcn_alexnet(thinner=16), (51, 64)),
     "fcn_vgg16 32s": (fcn_vgg16(stride=32, thinner=32), (37, 50)),
@@ -203,6 +203,16 @@ def test_weights_are_the_same_every_time_and_cost_nothing_until_asked_for() -> N
     filled = vgg16(thinner=16).model(weights=True).graph.initializer
     assert (4096, 512 * 7 * 7) in shapes
     assert {len(weight.raw_data) == 4 * prod(weight.dims) for weight in filled} == {True}
+
+
+def test_a_model_of_some_layers_holds_nothing_else() -> None:
+    model = fcn_vgg16(thinner=32).model("pool1", "conv2_1", weights=True)
+    assert [output.name for output in model.graph.output] == ["pool1", "conv2_1"]
+    assert [weight.name for weight in model.graph.initializer] == [
+        f"{layer}.{part}"
+        for layer in ("conv1_1", "conv1_2", "conv2_1")
+        for part in ("weight", "bias")
+    ]
 
 
 def test_batch_norm_folds_into_one_bias_a_channel() -> None:

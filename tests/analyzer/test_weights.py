@@ -99,6 +99,12 @@ KINDS: dict[str, tuple[str, str, dict[str, Array], list[tuple[str, int]]]] = {
         {"w": ones(4, 6), "v": ones(6)},
         [("1x1 convolution", 30)],
     ),
+    "the same behind a number for each channel": (
+        IMAGE,
+        "a = Transpose <perm=[0,2,3,1]> (x) b = Mul (v, a) y = MatMul (b, w)",
+        {"w": ones(4, 6), "v": ones(1, 1, 4)},
+        [("per-channel scale", 4), ("1x1 convolution", 24)],
+    ),
     "a product over a transformer's tokens": (
         IMAGE,
         f"{TOKENS} y = MatMul (b, w)",
@@ -135,6 +141,12 @@ KINDS: dict[str, tuple[str, str, dict[str, Array], list[tuple[str, int]]]] = {
         "a = Flatten (x) b = Gemm (a, w, v) c = Relu (b) y = Gemm <transB=1> (c, u)",
         {"w": ones(256, 5), "v": ones(5), "u": ones(2, 5)},
         [("fc over space", 1285), ("fc", 10)],
+    ),
+    "a map that a reshape has scrambled": (
+        "float[N,4,6,6] x",
+        "a = Reshape (x, odd) b = Flatten (a) y = Gemm (b, w)",
+        {"odd": ints(0, 9, 16), "w": ones(144, 5)},
+        [("fc over space", 720)],
     ),
     "a pooled map": (
         IMAGE,

@@ -81,11 +81,9 @@ def _broadcast(node: Node, operands: Sequence[_Operand], shape: Sequence[int]) -
 
 
 def _met(dims: Iterable[_Dim]) -> _Dim:
-    """One dimension of several operands: the one with the pixels, as far as they agree."""
-    axes = {_axes(dim): dim for dim in dims}
-    if len(axes.keys() - {NO_AXES}) > 1:
-        return (_Factor(0, frozenset().union(*axes)),)
-    return next((dim for own, dim in axes.items() if own), next(iter(axes.values())))
+    """One dimension of several operands: the first that has pixels."""
+    present = [dim for dim in dims if dim]
+    return next((dim for dim in present if _axes(dim)), present[0])
 
 
 def _first(node: Node, operands: Sequence[_Operand], shape: Sequence[int]) -> _Dims:
