@@ -1,9 +1,10 @@
 """The `anyres` command: finds every part's subcommand, and answers mistakes in one line.
 
-A subcommand is a function named in the entry-point group `anyres.commands`. Its docstring is its
-help; a last paragraph that begins with `Example:` goes to the end of the page. Only the function
-that was called for is loaded; the list of them all (`anyres --help`) loads each, so their modules
-keep heavy imports inside the function.
+A subcommand is a function named in the entry-point group `anyres.commands`, or a `typer.Typer` that
+holds several (`anyres card stamp`, `anyres card show`). A function's docstring is its help; a last
+paragraph that begins with `Example:` goes to the end of the page. Only the subcommand that was
+called for is loaded; the list of them all (`anyres --help`) loads each, so their modules keep heavy
+imports inside the function.
 
 What a command raises becomes an exit code and at most one line on stderr:
 
@@ -23,16 +24,17 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import EntryPoint, entry_points, version
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn, TypeAlias
 
 import typer
+from typer.core import TyperGroup
 
 from anyres_client.errors import ClientError
 
 GROUP = "anyres.commands"
 
 # The order of a first day: make a model, look at it, serve it, ask it.
-ORDER = ("export", "analyze", "serve", "models", "predict", "batch")
+ORDER = ("export", "analyze", "card", "serve", "models", "predict", "batch")
 
 # Third-party module -> the extra that installs it.
 EXTRAS = {
@@ -45,7 +47,7 @@ EXTRAS = {
     "onnx": "analyzer",
 }
 
-Command = Callable[..., object]
+Command: TypeAlias = Callable[..., object]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -72,6 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _app(points: Sequence[EntryPoint]) -> typer.Typer:
     app = typer.Typer(
         name="anyres",
+        cls=_FirstDay,
         help="Prove which image sizes a vision model can take, export exactly that, serve it, "
         "and ask it about images of any size.",
         epilog="Example: anyres predict photo.jpg --server localhost:8001 --overlay --save out/",
@@ -80,10 +83,35 @@ def _app(points: Sequence[EntryPoint]) -> typer.Typer:
     )
     app.callback()(_options)
     for point in points:
-        command = _load(point)
-        text, _, example = inspect.cleandoc(command.__doc__ or "").partition("\nExample:")
-        epilog = f"Example: {' '.join(example.split())}" if example else None
-        app.command(point.name, help=_plain(text), epilog=epilog and _plain(epilog))(command)
+        loaded = _load(point)
+        if isinstance(loaded, typer.Typer):
+            app.add_typer(_group(loaded), name=point.name)
+        else:
+            _add(app, point.name, loaded)
+    return app
+
+
+class _FirstDay(TyperGroup):
+    """Lists commands in our order; typer's own puts groups last."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The names, in `ORDER`."""
+        return _in_order(self.commands)
+
+
+def _add(app: typer.Typer, name: str, command: Command) -> None:
+    text, _, example = inspect.cleandoc(command.__doc__ or "").partition("\nExample:")
+    epilog = f"Example: {' '.join(example.split())}" if example else None
+    app.command(name, help=_plain(text), epilog=epilog and _plain(epilog))(command)
+
+
+def _group(group: typer.Typer) -> typer.Typer:
+    """The same group, with its functions' docstrings read as ours are."""
+    own = group.info
+    app = typer.Typer(help=own.help, epilog=own.epilog, rich_markup_mode="rich")
+    for info in group.registered_commands:
+        assert info.callback is not None, "a command is a function"
+        _add(app, info.name or info.callback.__name__, info.callback)
     return app
 
 
@@ -104,10 +132,10 @@ def _options(
     """Hold what `anyres` itself takes."""
 
 
-def _load(point: EntryPoint) -> Command:
-    """The point's function; a stand-in where it cannot be loaded, so that `--help` survives."""
+def _load(point: EntryPoint) -> Command | typer.Typer:
+    """What the point names; a stand-in where it cannot be loaded, so that `--help` survives."""
     try:
-        command: Command = point.load()
+        command: Command | typer.Typer = point.load()
     except (ImportError, AttributeError) as error:
         return _stand_in(error)
     return command

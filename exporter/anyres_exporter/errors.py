@@ -1,9 +1,11 @@
-"""Why a model was not exported.
+"""Why a model was not exported, or a file not stamped.
 
 ExportError
 ├── BadRecipe      the recipe, factory or weights are wrong: correct them
 ├── NotExportable  torch cannot turn this model into a graph (its text goes to a log file)
-└── NotProven      the exported graph is not the model at some size: pin the axis or mend the node
+├── NotProven      the exported graph is not the model at some size: pin the axis or mend the node
+└── NotStamped     a card was not written into a file, which is as it was
+    └── NotExpressible  another format has no words for what the graph says
 """
 
 from __future__ import annotations
@@ -27,3 +29,11 @@ class NotProven(ExportError):
     def __init__(self, message: str, node: str | None = None) -> None:
         super().__init__(message)
         self.node = node
+
+
+class NotStamped(ExportError):
+    """Something would be lost, or what was said does not fit the graph."""
+
+
+class NotExpressible(NotStamped):
+    """The model's axes cannot be said in another format without saying more than is true."""

@@ -24,21 +24,12 @@ from anyres_analyzer.errors import AnalysisError
 from anyres_analyzer.sizes.contract import AxisContract
 from anyres_exporter import culprit
 from anyres_exporter.any_size import AnySize, PadMode, PadToStep, wrapped
+from anyres_exporter.card import composed
 from anyres_exporter.errors import NotExportable, NotProven
 from anyres_exporter.proof import Comparison, compare, sizes_to_prove
 from anyres_exporter.refusal import PIN, refuse_fixed
 from anyres_exporter.trace import trace
-from anyres_proto.card import (
-    METADATA_KEY,
-    Card,
-    Description,
-    Output,
-    Padding,
-    Proof,
-    ReceptiveField,
-    SizeContract,
-    Tiling,
-)
+from anyres_proto.card import METADATA_KEY, Card, Description, Padding, Proof
 
 Report = Callable[[Comparison], None]
 
@@ -92,7 +83,13 @@ def export(
         oracle, graph = AnySize(model, rule).eval(), wrapped(graph, rule)
         analysis = _analysed(graph, description.name)
     proofs = _proven(oracle, graph, analysis, description, report)
-    card = _card(description, analysis, rule, proofs, provenance or {})
+    card = composed(
+        description,
+        analysis,
+        provenance=(provenance or {}) | {"torch": version("torch")},
+        padding=Padding(step=rule.step, minimum=rule.minimum, mode=rule.mode) if rule else None,
+        proofs=proofs,
+    )
     return _written(graph, card, folder)
 
 
@@ -190,34 +187,6 @@ def _not_proven(description: Description, comparison: Comparison, node: str | No
         + (f"The first to go wrong is node {node}. " if node else "")
         + PIN,
         node,
-    )
-
-
-def _card(
-    description: Description,
-    analysis: Analysis,
-    rule: PadToStep | None,
-    proofs: tuple[Proof, ...],
-    provenance: dict[str, str],
-) -> Card:
-    field = analysis.receptive_field
-    output = analysis.output
-    return Card(
-        **dict(description),
-        output=Output(
-            name=output.name,
-            channels=output.channels,
-            dense=output.dense,
-            stride=output.stride,
-            offset=output.offset,
-        ),
-        sizes=SizeContract.model_validate(analysis.sizes),
-        padding=Padding(step=rule.step, minimum=rule.minimum, mode=rule.mode) if rule else None,
-        receptive_field=ReceptiveField.model_validate(field) if field else None,
-        tiling=Tiling.model_validate(analysis.tiling),
-        parameters=analysis.parameters,
-        proofs=proofs,
-        provenance=provenance | {name: version(name) for name in ("anyres", "torch", "onnx")},
     )
 
 

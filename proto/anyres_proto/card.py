@@ -183,6 +183,47 @@ class ClassName(_Frozen):
     colour: tuple[int, int, int] | None = None
 
 
+class CostAt(_Frozen):
+    """What one image (or the one batch that the model takes) of this size costs."""
+
+    width: int = Field(ge=1)
+    height: int = Field(ge=1)
+    macs: int = Field(ge=0)
+    activation_bytes: int = Field(ge=0)
+
+
+class Term(_Frozen):
+    """`coefficient * H^height * W^width`."""
+
+    coefficient: Fraction
+    height: int = Field(ge=0)
+    width: int = Field(ge=0)
+
+
+class Formula(_Frozen):
+    """Cost in H and W: exact where both are at least `minimum` and leave `remainder` by `period`.
+
+    Sizes are (width, height). The peak is the largest of its polynomials.
+    """
+
+    period: tuple[int, int]
+    remainder: tuple[int, int]
+    minimum: tuple[int, int]
+    macs: tuple[Term, ...]
+    activation_bytes: tuple[tuple[Term, ...], ...]
+
+
+class Cost(_Frozen):
+    """Multiply-adds and peak bytes of live activations: at some sizes, and in closed form.
+
+    A cost depends on the remainders of the size too, so a model has a formula for each; the card
+    has that of the sizes it lists.
+    """
+
+    at: tuple[CostAt, ...] = ()
+    formula: Formula | None = None
+
+
 class Proof(_Frozen):
     """One size at which ONNX Runtime was compared with PyTorch eager."""
 
@@ -213,5 +254,6 @@ class Card(Description):
     receptive_field: ReceptiveField | None = None
     tiling: Tiling = Tiling()
     parameters: int = Field(ge=0, default=0)
+    cost: Cost | None = None
     proofs: tuple[Proof, ...] = ()
     provenance: dict[str, str] = Field(default_factory=dict)

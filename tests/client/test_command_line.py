@@ -20,7 +20,7 @@ from PIL import Image
 import anyres_client.main as command_line
 from anyres_client.main import main
 
-COMMANDS = ["export", "analyze", "serve", "models", "predict", "batch"]
+COMMANDS = ["export", "analyze", "card", "serve", "models", "predict", "batch"]
 
 
 @pytest.fixture
@@ -67,9 +67,10 @@ def test_the_help_of_a_command_ends_with_an_example(anyres: Any, command: str) -
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["fly"], "anyres: no command 'fly'; there are export, analyze, serve"),
+        (["fly"], "anyres: no command 'fly'; there are export, analyze, card"),
         (["--fly"], "anyres: No such option: --fly"),
         (["predict"], "anyres predict: Missing argument 'PHOTO...'"),
+        (["card"], "anyres card: Missing command"),
         (["predict", "x.png", "--fly"], "anyres predict: No such option: --fly"),
         (
             ["predict", "x.png", "--timeout", "soon"],

@@ -1,0 +1,182 @@
+"""A card from an analysis: what the graph says, next to what a person says about the model.
+
+What the graph says (sizes, field, tiles, cost, the output's geometry) is derived here and nowhere
+else in this package; what it cannot say (the task, the colours, what the pixels were divided by) is
+a `Description`. Where the person says nothing, the usual is written and named as an assumption.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Literal, TypeAlias
+
+from anyres_analyzer import Analysis
+from anyres_analyzer.cost.formula import Formula as AnalysedFormula
+from anyres_analyzer.cost.formula import Polynomial
+from anyres_analyzer.errors import Inadmissible
+from anyres_analyzer.graph.graph import Node
+from anyres_proto.card import (
+    Card,
+    ClassName,
+    Cost,
+    CostAt,
+    Description,
+    Formula,
+    ImageInput,
+    Output,
+    Padding,
+    Proof,
+    Term,
+)
+
+Task: TypeAlias = Literal["classification", "segmentation", "regression", "unknown"]
+Meaning: TypeAlias = Literal["logits", "probabilities", "values"]
+Colour: TypeAlias = Literal["RGB", "BGR", "GRAY"]
+
+COST_SIDES = (224, 512, 1024)
+UNPROVEN = "derived from the graph, not proven"
+_PROBABLE = {"Softmax", "Sigmoid"}
+
+
+def composed(
+    description: Description,
+    analysis: Analysis,
+    *,
+    provenance: dict[str, str],
+    meaning: Meaning | None = None,
+    padding: Padding | None = None,
+    proofs: tuple[Proof, ...] = (),
+) -> Card:
+    """The card of an analysed graph.
+
+    Args:
+        description: what a person says.
+        analysis: what the graph says.
+        provenance: where the model comes from; our version and onnx's are added.
+        meaning: of the output's numbers; by default what its last layer makes of them.
+        padding: what the graph pads and crops by itself.
+        proofs: the sizes at which it was compared.
+    """
+    output = Output.model_validate(analysis.output)
+    made = meaning or _meaning(analysis, description.task)
+    return Card.model_validate(
+        {
+            **dict(description),
+            "output": output.model_copy(update={"meaning": made}),
+            "sizes": analysis.sizes,
+            "padding": padding,
+            "receptive_field": analysis.receptive_field,
+            "tiling": analysis.tiling,
+            "parameters": analysis.parameters,
+            "cost": _cost(analysis),
+            "proofs": proofs,
+            "provenance": provenance | {name: version(name) for name in ("anyres", "onnx")},
+        }
+    )
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a person says about a foreign model; None where nothing was said."""
+
+    name: str
+    description: str = ""
+    task: Task | None = None
+    meaning: Meaning | None = None
+    classes: tuple[ClassName, ...] = ()
+    colour: Colour | None = None
+    scale: float | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+
+
+def derived(told: Told, analysis: Analysis) -> Card:
+    """The card of a foreign model: nothing in it is proven, and what it assumes is named.
+
+    Raises:
+        pydantic.ValidationError: what was said does not fit the graph's channels.
+    """
+    channels = analysis.input.channels
+    usual: dict[str, object] = {
+        "colour": "GRAY" if channels == 1 else "RGB",
+        "scale": ImageInput.model_fields["scale"].default,
+        "mean": (0.0,) * channels,
+        "std": (1.0,) * channels,
+    }
+    said = {key: value for key in usual if (value := getattr(told, key)) is not None}
+    description = Description(
+        name=told.name,
+        description=told.description,
+        task=told.task or "unknown",
+        input=ImageInput.model_validate(
+            {"name": analysis.input.name, "channels": channels} | usual | said
+        ),
+        classes=told.classes,
+    )
+    provenance = {"card": UNPROVEN}
+    assumed = [f"input.{key}" for key in usual if key not in said]
+    assumed += ["output.meaning"] if told.meaning is None else []
+    if assumed:
+        provenance["assumed"] = ", ".join(assumed)
+    return composed(description, analysis, provenance=provenance, meaning=told.meaning)
+
+
+def _meaning(analysis: Analysis, task: Task) -> Meaning:
+    if task == "regression":
+        return "values"
+    name = analysis.output.name
+    last = next((node for node in analysis.graph.nodes if name in node.made), None)
+    return "probabilities" if last and _makes_probabilities(last, analysis) else "logits"
+
+
+def _makes_probabilities(last: Node, analysis: Analysis) -> bool:
+    """A sigmoid, or a softmax over the channels."""
+    if last.op_type != "Softmax":
+        return last.op_type in _PROBABLE
+    rank = len(analysis.cost(*_smallest(analysis)).output_shape)
+    axis: int = last.attributes.get("axis", -1 if analysis.graph.opset >= 13 else 1)
+    over_channels = axis % rank == 1
+    return over_channels and (analysis.graph.opset >= 13 or rank == 2)
+
+
+def _smallest(analysis: Analysis) -> tuple[int, int]:
+    return analysis.sizes.height.minimum, analysis.sizes.width.minimum
+
+
+def _cost(analysis: Analysis) -> Cost:
+    at = tuple(_costs(analysis))
+    formula = analysis.formula(at[-1].height, at[-1].width) if at else None
+    return Cost(at=at, formula=_formula(formula) if formula else None)
+
+
+def _costs(analysis: Analysis) -> Iterator[CostAt]:
+    """At some usual sizes that the model takes, or the one that it was made for."""
+    height, width = analysis.sizes.height, analysis.sizes.width
+    for size in dict.fromkeys((height.at_least(n), width.at_least(n)) for n in COST_SIDES):
+        try:
+            cost = analysis.cost(*size)
+        except Inadmissible:  # axes that are tied to each other
+            continue
+        yield CostAt(
+            width=size[1], height=size[0], macs=cost.macs, activation_bytes=cost.activation_bytes
+        )
+
+
+def _formula(formula: AnalysedFormula) -> Formula:
+    (height, width), (per_height, per_width) = formula.lattice.start, formula.lattice.period
+    return Formula(
+        period=(per_width, per_height),
+        remainder=(width % per_width, height % per_height),
+        minimum=(width, height),
+        macs=_terms(formula.macs),
+        activation_bytes=tuple(_terms(moment.activation_bytes) for moment in formula.moments),
+    )
+
+
+def _terms(polynomial: Polynomial) -> tuple[Term, ...]:
+    return tuple(
+        Term(coefficient=coefficient, height=height, width=width)
+        for (height, width), coefficient in polynomial.monomials().items()
+    )
