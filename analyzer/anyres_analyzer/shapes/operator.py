@@ -15,10 +15,11 @@ from typing import Any, TypeAlias
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import defs, helper, numpy_helper, shape_inference
+from onnx import checker, defs, helper, numpy_helper, shape_inference
 from onnx.reference import ReferenceEvaluator
 
 from anyres_analyzer.errors import UnsupportedGraph
+from anyres_analyzer.graph.evaluation import evaluator
 from anyres_analyzer.graph.graph import STEERING_ELEMENTS, Node
 from anyres_analyzer.graph.window import window_of
 from anyres_analyzer.shapes.preconditions import why_impossible
@@ -68,10 +69,7 @@ class Operator:
 
     @cached_property
     def _evaluator(self) -> ReferenceEvaluator:
-        infos = [onnx.ValueInfoProto(name=name) for name in self._proto.input if name]
-        outputs = [onnx.ValueInfoProto(name=name) for name in self._proto.output if name]
-        graph = helper.make_graph([self._proto], "node", infos, outputs)
-        return ReferenceEvaluator(helper.make_model(graph, opset_imports=[self._import]))
+        return evaluator(self._proto, self._opset)
 
     @property
     def _import(self) -> onnx.OperatorSetIdProto:
@@ -82,7 +80,7 @@ class Operator:
         feeds = {name: tensor.value for name, tensor in zip(names, inputs, strict=True)}
         try:
             values = self._evaluator.run(None, feeds)
-        except (ValueError, RuntimeError, IndexError, TypeError) as error:
+        except (ValueError, RuntimeError, IndexError, TypeError, MemoryError) as error:
             return Impossible(_first_line(error))
         return tuple(known(np.asarray(value)) for value in values)
 
@@ -104,7 +102,7 @@ class Operator:
             inferred = shape_inference.infer_node_outputs(
                 self._schema(node), self._proto, types, data, opset_imports=[self._import]
             )
-        except (shape_inference.InferenceError, ValueError) as error:
+        except (shape_inference.InferenceError, checker.ValidationError, ValueError) as error:
             return Impossible(_first_line(error))
         names = [name for name in self._proto.output if name]
         outputs = tuple(_tensor(node, inferred.get(name)) for name in names)

@@ -38,6 +38,8 @@ def _window_fits(node: Node, inputs: Inputs) -> str | None:
 
 def _channels_agree(node: Node, inputs: Inputs) -> str | None:
     image, weight = _present(inputs[0]), _present(inputs[1])
+    if len(weight.shape) != len(image.shape):
+        return f"its weights have {len(weight.shape)} dimensions, this map has {len(image.shape)}"
     needed = weight.shape[1] * node.attributes.get("group", 1)
     if image.shape[1] != needed:
         return f"its weights take {needed} channels, this map has {image.shape[1]}"
@@ -46,6 +48,9 @@ def _channels_agree(node: Node, inputs: Inputs) -> str | None:
 
 def _product_agrees(node: Node, inputs: Inputs) -> str | None:
     left, right = _present(inputs[0]), _present(inputs[1])
+    ranks = len(left.shape), len(right.shape)
+    if ranks != (2, 2):
+        return f"it multiplies matrices, and is given tensors of {_listed(ranks)} dimensions"
     given = left.shape[0 if node.attributes.get("transA", 0) else 1]
     needed = right.shape[1 if node.attributes.get("transB", 0) else 0]
     return _contracts(needed, given) if given != needed else None
