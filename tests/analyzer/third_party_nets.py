@@ -172,7 +172,7 @@ def _swin() -> Any:
     return _torchvision("SwinTransformer", patch_size=[4, 4], embed_dim=24, **stages)
 
 
-_EXPORTED_BY_BOTH = ("convnext.features", "resnet10t", "smp Unet")
+_EXPORTED_BY_BOTH = ("convnext.features", "resnet10t", "timm convmixer")
 
 ANY = Takes(1)
 # Five halvings that round up meet five doublings, at the map of half the image's size or below.
@@ -220,7 +220,7 @@ GLOBAL = (  # some layer shows every output every pixel
 SIZED = (  # interpolation to the size of another map: its factor changes with the image
     Net("fcn", _fcn, ANY, breaker="Resize"),
     Net("timm tf_lite0", lambda: _trunk("tf_efficientnet_lite0"), ANY, breaker="Pad"),
-    Net("smp Unet", lambda: _smp("Unet"), ANY, breaker="Resize", dynamo=True),
+    Net("smp Unet", lambda: _smp("Unet"), ANY, breaker="Resize"),
     Net("smp Segformer", lambda: _smp("Segformer"), Takes(4), breaker="Resize"),
 )
 BAKED = (  # the exporter wrote the traced size into the file; a breaker where the file shows it
