@@ -34,7 +34,7 @@ NETWORKS: dict[str, tuple[str, str, str, dict[str, tuple[int, ...]]]] = {
         "float[1,3,H,W] image",
         "float[1,2,P,Q] scores",
         """a = Conv <kernel_shape=[1,4], pads=[0,2,0,1]> (image, w1)
-        scores = AveragePool <kernel_shape=[2,2], strides=[2,2]> (a)""",
+        scores = AveragePool <kernel_shape=[4,2], strides=[4,2]> (a)""",
         {"w1": (2, 3, 1, 4)},
     ),
     "valid": (
