@@ -164,9 +164,10 @@ def _term(term: Term) -> str:
 def _proofs(card: Card) -> RenderableType:
     if not card.proofs:
         return Text("Nothing: the card was derived from the graph and never compared.", "yellow")
+    count = len(card.proofs)
     worst = max(card.proofs, key=lambda proof: proof.max_rel_error)
     return Text(
-        f"ONNX Runtime equals PyTorch at {len(card.proofs)} sizes; the worst error is "
+        f"ONNX Runtime equals PyTorch at {count} size{'s' * (count > 1)}; the worst error is "
         f"{worst.max_rel_error:.1e} of the largest value, at {worst.width}x{worst.height} "
         f"(batch {worst.batch}).",
         "green",

@@ -17,7 +17,7 @@ from collections.abc import Collection, Iterator, Mapping
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import IO
+from typing import IO, TypeAlias
 
 import onnx
 
@@ -26,7 +26,9 @@ from anyres_exporter.errors import NotStamped
 _METADATA = 14  # field number
 _VARINT, _BYTES = 0, 2  # wire types
 _FIXED = {1: 8, 5: 4}  # wire type: bytes
-_CHUNK = 1 << 24
+_CHUNK = 1 << 24  # bytes copied at a time
+
+Span: TypeAlias = tuple[int, int]  # where a field begins and ends
 
 
 def rewritten(
@@ -51,35 +53,37 @@ def rewritten(
         with source.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
             new = onnx.ModelProto()
             onnx.helper.set_model_props(new, dict(entries))
-            _write(content, goes, new.SerializeToString(), source, target)
+            _write(file, _kept(content, goes), new.SerializeToString(), target)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise NotStamped(f"{target} cannot be written from {source}: {reason}") from error
 
 
-def _write(content: mmap, goes: set[str], new: bytes, source: Path, target: Path) -> None:
+def _write(source: IO[bytes], kept: Iterator[Span], new: bytes, target: Path) -> None:
     with NamedTemporaryFile(
         "wb", dir=target.parent, prefix=f".{target.name}.", suffix=".partial", delete=False
     ) as partial:
         try:
-            for begin, end in _kept(content, goes):
-                _copy(content, begin, end, partial)
+            for begin, end in kept:
+                _copy(source, begin, end, partial)
             partial.write(new)
             partial.flush()
             os.fsync(partial.fileno())
-            shutil.copymode(source, partial.name)
+            shutil.copymode(source.name, partial.name)
             Path(partial.name).replace(target)
         except BaseException:
             Path(partial.name).unlink(missing_ok=True)
             raise
 
 
-def _copy(content: mmap, begin: int, end: int, partial: IO[bytes]) -> None:
+def _copy(source: IO[bytes], begin: int, end: int, partial: IO[bytes]) -> None:
+    """Read, not mapped: pages that were seen would count as our memory."""
+    source.seek(begin)
     for start in range(begin, end, _CHUNK):
-        partial.write(content[start : min(start + _CHUNK, end)])
+        partial.write(source.read(min(_CHUNK, end - start)))
 
 
-def _kept(content: mmap, goes: set[str]) -> Iterator[tuple[int, int]]:
+def _kept(content: mmap, goes: set[str]) -> Iterator[Span]:
     """The spans of the fields that stay, in order."""
     position = 0
     while position < len(content):

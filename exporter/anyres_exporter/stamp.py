@@ -107,8 +107,8 @@ def _refuse_proven(path: Path) -> None:
     proofs = _proofs(card_text(path))
     if proofs:
         raise NotStamped(
-            f"{path} has a card that was proven at {proofs} sizes, and a stamp proves nothing; "
-            "--force replaces it all the same"
+            f"{path} has a card that was proven at {proofs} size{'s' * (proofs > 1)}, "
+            "and a stamp proves nothing; --force replaces it all the same"
         )
 
 

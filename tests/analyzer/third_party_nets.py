@@ -119,6 +119,11 @@ def _alexnet() -> Any:
     return model
 
 
+def _vgg() -> Any:
+    layers = [64, "M", 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M"]
+    return _torchvision("vgg.make_layers", cfg=layers)
+
+
 def _fcn() -> Any:
     """torchvision's FCN on its ResNet-18: the logits are interpolated to the image's own size."""
     fcn = pytest.importorskip("torchvision.models.segmentation.fcn")
@@ -167,7 +172,7 @@ def _swin() -> Any:
     return _torchvision("SwinTransformer", patch_size=[4, 4], embed_dim=24, **stages)
 
 
-_EXPORTED_BY_BOTH = ("convnext.features", "resnet10t", "smp Unet")
+_EXPORTED_BY_BOTH = ("convnext.features", "resnet10t", "timm convmixer")
 
 ANY = Takes(1)
 # Five halvings that round up meet five doublings, at the map of half the image's size or below.
@@ -178,7 +183,7 @@ POOL, MEAN, NORM = "GlobalAveragePool", "ReduceMean", "InstanceNormalization"
 
 LOCAL = (  # no layer looks further than its window, so tiles can be exact
     Net("alexnet.features", lambda: _features("alexnet"), Takes(63), side=127, field=(195, 32)),
-    Net("vgg11.features", lambda: _features("vgg11"), Takes(32), field=(150, 32)),
+    Net("vgg11.features", _vgg, Takes(32), field=(150, 32)),
     Net("resnet18.trunk", lambda: _children("resnet18", "layer4"), ANY, field=(435, 32)),
     Net("squeezenet.features", lambda: _features("squeezenet1_1"), Takes(17), field=(207, 16)),
     Net("densenet.features", _densenet, Takes(29), field=(279, 32)),
@@ -215,7 +220,7 @@ GLOBAL = (  # some layer shows every output every pixel
 SIZED = (  # interpolation to the size of another map: its factor changes with the image
     Net("fcn", _fcn, ANY, breaker="Resize"),
     Net("timm tf_lite0", lambda: _trunk("tf_efficientnet_lite0"), ANY, breaker="Pad"),
-    Net("smp Unet", lambda: _smp("Unet"), ANY, breaker="Resize", dynamo=True),
+    Net("smp Unet", lambda: _smp("Unet"), ANY, breaker="Resize"),
     Net("smp Segformer", lambda: _smp("Segformer"), Takes(4), breaker="Resize"),
 )
 BAKED = (  # the exporter wrote the traced size into the file; a breaker where the file shows it

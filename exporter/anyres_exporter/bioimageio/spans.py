@@ -107,12 +107,12 @@ def _tiled(contract: AxisContract, rules: tuple[AxisTiling, ...], offsets: Offse
     sizes = [minimum + k * alignment for k in (0, 1, 2, _FAR)]
     if not all(map(contract.admits, sizes)) or any(any(offsets(size)) for size in sizes):
         return None
-    unsaid = (
-        f"the model takes {contract.expected()}; said are {minimum}, {minimum + alignment}, ..., "
-        "which as tiles are exact too",
-        f"a core needs {before} pixels before it and {after} after, none beyond the image's edge: "
-        "what is padded there changes the outputs near it",
-    )
+    unsaid = _narrower(contract, minimum, alignment)
+    if halo:
+        unsaid += (
+            f"a core needs {before} px before it and {after} after, and none beyond the image's "
+            "edge: what is padded there changes the outputs near it",
+        )
     return Span(minimum, alignment, halo, offsets(minimum), unsaid)
 
 
@@ -125,14 +125,19 @@ def _whole(
         minimum = next(filter(contract.admits, (_up(contract.minimum, step), contract.minimum)))
         sizes = [minimum + k * step for k in (*range(period // step + 2), _FAR * period)]
         if len(set(map(offsets, sizes))) == 1:
-            if (minimum, step) != (contract.minimum, contract.step):
-                said = f"{minimum}, {minimum + step}, ..."
-                unsaid = (f"the model takes {contract.expected()}; said are {said}", *unsaid)
+            unsaid = (*_narrower(contract, minimum, step), *unsaid)
             return Span(minimum, step, None, offsets(minimum), unsaid)
     raise NotExpressible(
         "bioimage.io has no words for this model: an output's size is not "
         "floor(size / stride) + offset, for no step of sizes"
     )
+
+
+def _narrower(contract: AxisContract, minimum: int, step: int) -> tuple[str, ...]:
+    """What the model takes besides the sizes that are said."""
+    if (minimum, step) == (contract.minimum, contract.step):
+        return ()
+    return (f"the model takes {contract.expected()}; said are {minimum}, {minimum + step}, ...",)
 
 
 def _up(value: int, multiple: int) -> int:

@@ -86,11 +86,9 @@ class _Writer:
         self._ids = _ids([analysis.input.name, *(output.name for output in analysis.outputs)])
 
     def fragment(self) -> Fragment:
-        unsaid = (
-            f"{axis}: {line}"
-            for axis, along in zip(_SPACE, self._spans, strict=True)
-            for line in along.unsaid
-        )
+        height, width = (along.unsaid for along in self._spans)
+        axes = {"y, x": height} if height == width else {"y": height, "x": width}
+        unsaid = (f"{axis}: {line}" for axis, lines in axes.items() for line in lines)
         outputs: list[Plain] = [self._output(i) for i in range(len(self._analysis.outputs))]
         return Fragment({"inputs": [self._input()], "outputs": outputs}, tuple(unsaid))
 

@@ -55,5 +55,11 @@ def _flow(value: Plain) -> str:
 
 
 def _text(text: str) -> str:
-    plain = _WORD.fullmatch(text) and text.lower() not in _RESERVED
-    return text if plain else json.dumps(text, ensure_ascii=False)
+    if _WORD.fullmatch(text) and text.lower() not in _RESERVED:
+        return text
+    return "".join(map(_printable, json.dumps(text, ensure_ascii=False)))
+
+
+def _printable(character: str) -> str:
+    """YAML has no surrogate pairs, and takes no other control characters than JSON escapes."""
+    return character if character.isprintable() else f"\\U{ord(character):08x}"
