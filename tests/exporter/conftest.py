@@ -33,9 +33,9 @@ NETWORKS: dict[str, tuple[str, str, str, dict[str, tuple[int, ...]]]] = {
     "lopsided": (
         "float[1,3,H,W] image",
         "float[1,2,P,Q] scores",
-        """a = Conv <kernel_shape=[1,4], pads=[0,2,0,1]> (image, w1)
+        """a = Conv <kernel_shape=[8,4], pads=[1,2,6,1]> (image, w1)
         scores = AveragePool <kernel_shape=[4,2], strides=[4,2]> (a)""",
-        {"w1": (2, 3, 1, 4)},
+        {"w1": (2, 3, 8, 4)},
     ),
     "valid": (
         "float[N,3,H,W] image",
@@ -99,6 +99,20 @@ NETWORKS: dict[str, tuple[str, str, str, dict[str, tuple[int, ...]]]] = {
         class = Flatten (p)""",
         {"w1": (2, 3, 3, 3), "w2": (2, 2, 3, 3), "w3": (2, 2, 2, 2)},
     ),
+    "flat": (
+        "float[N,3,H,W] image",
+        "float[N,H,W] brightest",
+        "brightest = ReduceMax <axes=[1], keepdims=0> (image)",
+        {},
+    ),
+    "rows": (
+        "float[N,3,2,2] image",
+        "float[M,4] out",
+        """t = Transpose <perm=[0,2,3,1]> (image)
+        r = Reshape (t, shape)
+        out = MatMul (r, w1)""",
+        {"w1": (3, 4)},
+    ),
     "half": (
         "float16[N,3,H,W] image",
         "float16[N,3,H,W] out",
@@ -136,7 +150,7 @@ def made(network: str) -> Any:
     image, outputs, nodes, weights = NETWORKS[network]
     model = onnx.parser.parse_model(
         f"""<ir_version: 8, opset_import: ["" : 17]>
-        net ({image}) => ({outputs}) {{ {nodes} }}"""
+        net ({image}) => ({outputs}) <int64[2] shape = {{-1, 3}}> {{ {nodes} }}"""
     )
     random = np.random.default_rng(0)
     for name, shape in weights.items():

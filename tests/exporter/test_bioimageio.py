@@ -146,10 +146,14 @@ def test_what_cannot_be_tiled_in_their_sense_is_not_concatenable(
 def test_the_halo_is_the_larger_side_rounded_up_to_the_alignment(
     described: Any, foreign: Any
 ) -> None:
-    width = analyze(foreign("lopsided")).tiling.width
+    height, width = (rule := analyze(foreign("lopsided")).tiling).height, rule.width
+    assert height is not None
     assert width is not None
+    assert (height.halo_before, height.halo_after, height.alignment) == (1, 6, 4)
     assert (width.halo_before, width.halo_after, width.alignment) == (2, 1, 2)
-    assert described("lopsided").outputs[0].axes[3].halo == 1  # of stride 2
+    axes = described("lopsided").outputs[0].axes
+    assert (axes[2].halo, axes[2].scale) == (2, 4)
+    assert (axes[3].halo, axes[3].scale) == (1, 2)
     unet = analyze(foreign("unet")).tiling.height
     assert unet is not None
     assert (unet.halo_before, unet.alignment) == (5, 2)
@@ -176,6 +180,12 @@ def test_what_the_format_has_no_words_for_stands_in_comments(
     yaml: Any, network: str, told: str
 ) -> None:
     assert told in yaml(network)
+
+
+def test_a_batch_that_the_file_pins_is_pinned(described: Any) -> None:
+    for network, size in (("lopsided", 1), ("unet", None)):
+        model = described(network)
+        assert [t.axes[0].size for t in (*model.inputs, *model.outputs)] == [size, size]
 
 
 @pytest.mark.parametrize("network", ["squeezed", "twice"])
@@ -205,6 +215,12 @@ def test_channels_are_named_by_colour_and_class(described: Any, tmp_path: Any) -
     ("network", "said"),
     [
         ("half", "bioimage.io has no words for 'out': it is float16"),
+        (
+            "flat",
+            "bioimage.io has no words for output 'brightest': it grows with the image and is "
+            "no map of it",
+        ),
+        ("rows", "bioimage.io has no words for output 'out': it has shape"),
         ("four", "bioimage.io has no words for a batch of exactly 4 images"),
     ],
 )
@@ -214,7 +230,9 @@ def test_what_cannot_be_said_is_one_line_and_nothing_is_written(
     path = foreign(network)
     before = path.read_bytes()
     assert main(["card", "stamp", str(path), "--format", "bioimageio"]) == 2
-    assert capsys.readouterr().err == f"anyres card: {said}\n"
+    err = capsys.readouterr().err
+    assert err.startswith(f"anyres card: {said}")
+    assert err.count("\n") == 1
     assert path.read_bytes() == before
 
 

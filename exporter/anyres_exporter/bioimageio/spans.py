@@ -86,7 +86,7 @@ def _offsets(analysis: Analysis, axis: int) -> Offsets:
 def _rules(analysis: Analysis, axis: int) -> Iterator[AxisTiling]:
     """How each output's tiles are cut; none at all where one of them cannot be tiled."""
     found = [(output.tiling.height, output.tiling.width)[axis] for output in analysis.outputs]
-    if all(output.dense for output in analysis.outputs) and None not in found:
+    if None not in found:
         yield from (rule for rule in found if rule)
 
 
