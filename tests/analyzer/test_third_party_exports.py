@@ -24,20 +24,8 @@ from anyres_analyzer.tiling.plan import AxisRule, cut, plan_axis
 torch = pytest.importorskip("torch")
 pytestmark = [pytest.mark.torch, pytest.mark.slow]
 
-STATISTICS = "the running statistics of a batch norm that is not folded are no learned numbers"
-FROM_SIZE = "what meets only numbers that are made from the image's size is not counted"
 WRITTEN = "constants that the exporter wrote count as learned"
-MISCOUNTED = {
-    "densenet.features": STATISTICS,
-    "timm repvgg": STATISTICS,
-    "timm convmixer": STATISTICS,
-    "smp Linknet": STATISTICS,
-    "vit": FROM_SIZE,
-    "timm vit": FROM_SIZE,
-    "timm edgenext": FROM_SIZE,
-    "timm poolformer": WRITTEN,
-    "smp FPN": WRITTEN,
-}
+MISCOUNTED = {"timm edgenext": WRITTEN}
 MISNAMED = {"smp Segformer": "tokens that pass a linear layer one by one still are pixels"}
 AXES = ("height", "width")
 FAR = 2048  # pixels: further than any window of these networks looks

@@ -114,6 +114,22 @@ class Graph:
         return uses | {output.name: len(self.nodes) for output in self.outputs}
 
     @cached_property
+    def sources(self) -> dict[str, frozenset[str]]:
+        """For each tensor that follows from no pixel, the constants that it is made of.
+
+        Unlike `origins` it may follow from the image's size: a class token is repeated for each
+        image, a table of positions is cut to the map.
+        """
+        found = {name: frozenset({name}) for name in self.constants}
+        for node in self.nodes:
+            if node.op_type in ("Shape", "Size"):
+                found.update(dict.fromkeys(node.made, frozenset()))
+            elif all(name in found for name in node.inputs if name):
+                made_of = frozenset().union(*(found[name] for name in node.inputs if name))
+                found.update(dict.fromkeys(node.made, made_of))
+        return found
+
+    @cached_property
     def origins(self) -> dict[str, frozenset[str]]:
         """For each tensor that follows from constants alone, the constants that it is made of."""
         found = {name: frozenset({name}) for name in self.constants}

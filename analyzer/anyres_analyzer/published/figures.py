@@ -31,13 +31,13 @@ from anyres_analyzer.published.readings import (
     field_stride_and_padding,
     fully_connected_share,
     in_layer,
+    learned,
     macs_at,
     macs_in_closed_form,
     map_at,
     map_like_image,
     smallest_and_step,
     stride_and_offset,
-    trained,
 )
 from anyres_analyzer.published.resnet50 import resnet50
 from anyres_analyzer.published.unet import unet
@@ -100,7 +100,7 @@ def _of(networks: tuple[Network, ...], *rows: Row) -> tuple[Figure, ...]:
 FIGURES = (
     *_of(
         VGG16,
-        ("parameters", 138_357_544, TORCHVISION, trained),
+        ("parameters", 138_357_544, TORCHVISION, learned),
         ("parameters of fc6", 102_764_544, BY_HAND, in_layer("fc6")),
         (SHARE, 89.36, BY_HAND, fully_connected_share),
         ("MACs at 224x224", 15_470_264_320, f"{TORCHVISION}: 15.47 G", macs_at(224)),
@@ -114,19 +114,19 @@ FIGURES = (
     ),
     *_of(
         ALEXNET,
-        ("parameters", 61_100_840, TORCHVISION, trained),
+        ("parameters", 61_100_840, TORCHVISION, learned),
         (SHARE, 95.96, BY_HAND, fully_connected_share),
         ("MACs at 224x224", 714_188_480, f"{TORCHVISION}: 0.714 G", macs_at(224)),
     ),
     *_of(
         RESNET50,
-        ("parameters", 25_557_032, TORCHVISION, trained),
+        ("parameters", 25_557_032, TORCHVISION, learned),
         (SHARE, 8.02, BY_HAND, fully_connected_share),
         ("MACs at 224x224", 4_089_184_256, f"{TORCHVISION}: 4.089 G", macs_at(224)),
     ),
     *_of(
         MOBILENET_V2,
-        ("parameters", 3_504_872, TORCHVISION, trained),
+        ("parameters", 3_504_872, TORCHVISION, learned),
         ("MACs at 224x224", 300_774_272, "Sandler et al. 2018: 300 M", macs_at(224)),
     ),
     *_of(CROPS, ("MACs at 227x227", 724_406_816, "Sze et al. 2017: 724 M", macs_at(227))),
@@ -142,13 +142,13 @@ FIGURES = (
     ),
     *_of(
         FCN_ALEXNET_SCORES,
-        (SCORES, 56_954_261, f"{LONG}: 57 M", trained),
+        (SCORES, 56_954_261, f"{LONG}: 57 M", learned),
         (FIELD, (355, 32), f"{LONG}, Table 1", field_and_stride),
     ),
     *_of(FCN_ALEXNET, *UPSAMPLED),
     *_of(
         FCN_32S_SCORES,
-        (SCORES, 134_346_581, f"{LONG}: 134 M", trained),
+        (SCORES, 134_346_581, f"{LONG}: 134 M", learned),
         (FIELD, (404, 32), f"{LONG}, Table 1", field_and_stride),
     ),
     *_of(FCN_32S, *UPSAMPLED),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from fractions import Fraction
-from math import prod
 from typing import TypeAlias
 
 from anyres_analyzer.analysis import Analysis
@@ -16,20 +15,9 @@ Reading: TypeAlias = Callable[[Analysis], Value]
 WHOLE = "the whole image, or unknown"
 
 
-def trained(analysis: Analysis) -> int:
-    """Parameters as papers count them: without batch norm's means and variances.
-
-    Those two numbers a channel are measured on the training images, not learned; they are in the
-    file because inference needs them.
-    """
-    graph = analysis.graph
-    measured = (
-        graph.constants[name]
-        for node in graph.nodes
-        if node.op_type == "BatchNormalization"
-        for name in node.inputs[3:5]
-    )
-    return analysis.parameters - sum(prod(constant.shape) for constant in measured)
+def learned(analysis: Analysis) -> int:
+    """Parameters as papers count them."""
+    return analysis.parameters
 
 
 def in_layer(name: str) -> Reading:
@@ -43,10 +31,10 @@ def in_layer(name: str) -> Reading:
 
 
 def fully_connected_share(analysis: Analysis) -> float:
-    """The percentage of the trained parameters that lies in fully connected layers."""
+    """The percentage of the learned parameters that lies in fully connected layers."""
     kinds = ("fc over space", "fc")
     connected = sum(w.parameters for w in analysis.weights if w.kind in kinds)
-    return round(100 * connected / trained(analysis), 2)
+    return round(100 * connected / learned(analysis), 2)
 
 
 def macs_at(size: int) -> Reading:

@@ -54,16 +54,16 @@ def weights(graph: Graph, tensors: Tensors) -> tuple[Weight, ...]:
 
     What is made of constants alone (a transposed or quantized weight) belongs to the layer that
     meets it with the image, and a bias that is added by a node of its own to the layer before it.
-    Scales and zero points of quantization are not learned.
+    Statistics of a batch norm and the scales and zero points of quantization are not learned.
     """
     axes = axes_of(graph, tensors)
     found: list[Weight] = []
-    seen = _quantizers(graph)
+    seen = _given(graph)
     biased: dict[str, int] = {}  # what a layer makes, and which layer of `found` it is
     for node in graph.nodes:
         if node.op_type in _NOT_LEARNED or not any(name in axes for name in node.inputs):
             continue
-        made_of = frozenset().union(*(graph.origins.get(name, ()) for name in node.inputs)) - seen
+        made_of = frozenset().union(*(graph.sources.get(name, ()) for name in node.inputs)) - seen
         seen |= made_of
         parameters = sum(_learned(graph.constants[name]) for name in made_of)
         if not parameters:
@@ -92,19 +92,31 @@ _STEERING_TYPES = (onnx.TensorProto.INT64, onnx.TensorProto.BOOL, onnx.TensorPro
 _NOT_LEARNED = frozenset({"Clip", "Resize", "Upsample", "Pad"})
 
 
-def _quantizers(graph: Graph) -> frozenset[str]:
-    """The constants that say how numbers are quantized."""
+def _given(graph: Graph) -> frozenset[str]:
+    """The constants that no training has changed by a gradient."""
     return frozenset().union(
         *(
             graph.origins.get(name, ())
             for node in graph.nodes
-            for index in _QUANTIZERS.get(node.op_type, ())
+            for index in (*_GIVEN.get(node.op_type, ()), *_neutral(graph, node))
             for name in node.inputs[index : index + 1]
         )
     )
 
 
-_QUANTIZERS = {
+def _neutral(graph: Graph, node: Node) -> tuple[int, ...]:
+    """A group norm is written as a norm of instances, with a scale of ones and a shift of zeros."""
+    if node.op_type != "InstanceNormalization":
+        return ()
+    scale, shift = (graph.constants.get(name) for name in node.inputs[1:3])
+    if scale is None or shift is None or scale.value is None or shift.value is None:
+        return ()
+    return (1, 2) if (scale.value == 1).all() and not shift.value.any() else ()
+
+
+# Measured means and variances, scales and zero points.
+_GIVEN = {
+    "BatchNormalization": (3, 4),
     "ConvInteger": (2, 3),
     "DequantizeLinear": (1, 2),
     "MatMulInteger": (2, 3),
