@@ -177,7 +177,7 @@ def _proofs(card: Card) -> RenderableType:
 def _provenance(card: Card) -> RenderableType:
     table = _grid()
     for key, value in card.provenance.items():
-        table.add_row(Text(key, "bold"), Text(value, "dim"))
+        table.add_row(Text(key, "bold"), Text(value, "dim", overflow="fold"))
     return table if card.provenance else Text("The card does not say.", "dim")
 
 

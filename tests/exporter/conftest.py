@@ -105,13 +105,11 @@ NETWORKS: dict[str, tuple[str, str, str, dict[str, tuple[int, ...]]]] = {
         "brightest = ReduceMax <axes=[1], keepdims=0> (image)",
         {},
     ),
-    "rows": (
-        "float[N,3,2,2] image",
-        "float[M,4] out",
-        """t = Transpose <perm=[0,2,3,1]> (image)
-        r = Reshape (t, shape)
-        out = MatMul (r, w1)""",
-        {"w1": (3, 4)},
+    "turned": (
+        "float[N,3,4,4] image",
+        "float[3,N,4,4] out",
+        "out = Transpose <perm=[1,0,2,3]> (image)",
+        {},
     ),
     "half": (
         "float16[N,3,H,W] image",
@@ -150,7 +148,7 @@ def made(network: str) -> Any:
     image, outputs, nodes, weights = NETWORKS[network]
     model = onnx.parser.parse_model(
         f"""<ir_version: 8, opset_import: ["" : 17]>
-        net ({image}) => ({outputs}) <int64[2] shape = {{-1, 3}}> {{ {nodes} }}"""
+        net ({image}) => ({outputs}) {{ {nodes} }}"""
     )
     random = np.random.default_rng(0)
     for name, shape in weights.items():

@@ -220,7 +220,7 @@ def test_channels_are_named_by_colour_and_class(described: Any, tmp_path: Any) -
             "bioimage.io has no words for output 'brightest': it grows with the image and is "
             "no map of it",
         ),
-        ("rows", "bioimage.io has no words for output 'out': it has shape"),
+        ("turned", "bioimage.io has no words for output 'out': it has shape (3, 1, 4, 4)"),
         ("four", "bioimage.io has no words for a batch of exactly 4 images"),
     ],
 )

@@ -13,7 +13,7 @@ where step, min and stride * halo are all multiples of A. So where tiles can be 
 (the output must be more than its halos) and step = A. Elsewhere only whole images are described,
 with the smallest step for which one offset holds at all sizes.
 
-Example: a U-Net of one level has A = 2 and halos of 8 and 8: min 18, step 2, halo 8.
+Example: a U-Net of one level has A = 2 and needs 5 pixels on either side: halo 6, min 14, step 2.
 """
 
 from __future__ import annotations
