@@ -102,7 +102,7 @@ def test_a_tool_that_reads_the_graph_sees_constants_and_no_folded_norms(
 ) -> None:
     assert main(["analyze", model, "--as", "onnx-tool", "--size", "16x9"]) == 0
     said = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
-    assert "constants that steer +4 shapes, scales, bounds and axes count as well" in said
+    assert "constants that are not learned +4 shapes, axes, statistics count too" in said
     assert "onnx-tool 148" in said
     assert not any("batch norm" in line for line in said)
 

@@ -78,7 +78,7 @@ def test_a_u_net_is_counted_as_the_tool_counts_it(
     operations, parameters = counted_by(tool, u_net, image)
     assert resized(counted) == operations
     assert counted.their_parameters == parameters
-    assert counted.our_parameters == parameters + 2 * 8  # running statistics
+    assert counted.our_parameters == parameters
 
 
 def test_a_batch_norm_that_the_exporter_folded_is_what_is_missing(

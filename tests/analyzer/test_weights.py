@@ -261,7 +261,7 @@ KINDS: dict[str, tuple[str, str, dict[str, Array], list[tuple[str, int]]]] = {
         IMAGE,
         "y = BatchNormalization (x, a, b, c, d)",
         {name: ones(4) for name in "abcd"},
-        [("per-channel scale", 16)],
+        [("per-channel scale", 8)],  # means and variances are measured, not learned
     ),
     "a group norm as reshapes write it": (
         IMAGE,

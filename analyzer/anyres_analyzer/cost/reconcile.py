@@ -129,7 +129,7 @@ def reconcile(
     items = tuple(_item(thing, rule, at) for thing, rule, at in known if rule is not None)
     unknown = found.keys() - convention.rules.keys() - convention.ignored
     ours = sum(macs(node, tensors) for node in graph.nodes)
-    more = tuple(_parameter_items(convention, graph, sites, parameters))
+    more = tuple(_parameter_items(convention, graph, parameters))
     return Reconciliation(
         ours=ours,
         items=tuple(item for item in items if item.operations or item.otherwise),
@@ -204,23 +204,16 @@ def _item(thing: str, rule: Rule, sites: list[Site]) -> Item:
     )
 
 
-def _parameter_items(
-    convention: Convention, graph: Graph, sites: Iterable[Site], parameters: int
-) -> Iterator[Item]:
-    if not convention.torch:
-        read = {name for node in graph.nodes for name in node.inputs if name in graph.constants}
-        every = sum(prod(graph.constants[name].shape) for name in read)
-        if every != parameters:
-            why = "shapes, scales, bounds and axes count as well"
-            unless = Alternative(0, "held by Constant nodes")
-            yield Item("constants that steer", (), every - parameters, why, (unless,))
+def _parameter_items(convention: Convention, graph: Graph, parameters: int) -> Iterator[Item]:
+    """torch's tools count what is learned, as we do."""
+    if convention.torch:
         return
-    norms = [site for site in sites if site.node.op_type == "BatchNormalization"]
-    if norms:
-        statistics = sum(site.inputs[3].elements + site.inputs[4].elements for site in norms)
-        why = "running means and variances are buffers, not parameters, of a torch module"
-        labels = tuple(site.node.label for site in norms)
-        yield Item("running statistics", labels, -statistics, why)
+    read = {name for node in graph.nodes for name in node.inputs if name in graph.constants}
+    every = sum(prod(graph.constants[name].shape) for name in read)
+    if every != parameters:
+        why = "shapes, axes, statistics count too"
+        unless = Alternative(0, "held by Constant nodes")
+        yield Item("constants that are not learned", (), every - parameters, why, (unless,))
 
 
 def _folded(convention: Convention, sites: Iterable[Site]) -> Iterator[Folded]:

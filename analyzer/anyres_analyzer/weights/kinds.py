@@ -94,19 +94,20 @@ _NOT_LEARNED = frozenset({"Clip", "Resize", "Upsample", "Pad"})
 
 def _given(graph: Graph) -> frozenset[str]:
     """The constants that no training has changed by a gradient."""
+    reshaped = frozenset(n for node in graph.nodes if node.op_type == "Reshape" for n in node.made)
     return frozenset().union(
         *(
             graph.origins.get(name, ())
             for node in graph.nodes
-            for index in (*_GIVEN.get(node.op_type, ()), *_neutral(graph, node))
+            for index in _GIVEN.get(node.op_type, ()) or _neutral(graph, node, reshaped)
             for name in node.inputs[index : index + 1]
         )
     )
 
 
-def _neutral(graph: Graph, node: Node) -> tuple[int, ...]:
-    """A group norm is written as a norm of instances, with a scale of ones and a shift of zeros."""
-    if node.op_type != "InstanceNormalization":
+def _neutral(graph: Graph, node: Node, reshaped: frozenset[str]) -> tuple[int, ...]:
+    """A group norm is written as a norm of reshaped instances, with ones and zeros of its own."""
+    if node.op_type != "InstanceNormalization" or node.inputs[0] not in reshaped:
         return ()
     scale, shift = (graph.constants.get(name) for name in node.inputs[1:3])
     if scale is None or shift is None or scale.value is None or shift.value is None:
