@@ -45,6 +45,7 @@ EXTRAS = {
     "grpc_reflection": "server",
     "pydantic_settings": "server",
     "onnx": "analyzer",
+    "jinja2": "report",
 }
 
 Command: TypeAlias = Callable[..., object]

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from anyres_analyzer.analysis import Analysis
     from anyres_analyzer.cost.reconcile import Convention
+    from anyres_analyzer.report.facts import Report
 
 
 def analyze(
@@ -34,6 +36,14 @@ def analyze(
             help="What that tool would count, and why it differs, item by item.",
         ),
     ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", metavar="PATH", help="Write it as one page with drawings, too."),
+    ] = None,
+    image: Annotated[
+        Path | None,
+        typer.Option("--image", metavar="PHOTO", help="What the page draws the field on."),
+    ] = None,
 ) -> None:
     """Say what a graph alone tells: which sizes it takes and why, what it sees, what it costs.
 
@@ -51,6 +61,10 @@ def analyze(
     from anyres_analyzer.report.terminal import show
     from anyres_analyzer.verify.verification import verified
 
+    if image is not None and html is None:
+        raise typer.BadParameter("--image is for the page: give --html PATH too")
+    if as_tool is not None and html is not None:
+        raise typer.BadParameter("--as has no page: give --html without it")
     sizes = [_size(text) for text in size or ()]
     convention = _convention(as_tool) if as_tool is not None else None
     try:
@@ -70,10 +84,26 @@ def analyze(
         facts = verified(facts, model, analysis) if verify else facts
     except AnalysisError as error:
         raise typer.BadParameter(str(error)) from error
+    if html is not None:
+        _write(html, facts, analysis, image)
     if as_json:
         typer.echo(encoded(facts))
     else:
         show(facts, console)
+
+
+def _write(path: Path, facts: Report, analysis: Analysis, image: Path | None) -> None:
+    from anyres_analyzer.errors import AnalysisError
+    from anyres_analyzer.report.page.page import page
+    from anyres_analyzer.report.page.photo import UnusablePhoto, photo
+
+    try:
+        picture = photo(image, analysis.sizes) if image else None
+        path.write_text(page(facts, analysis, picture), "utf-8")
+    except (AnalysisError, UnusablePhoto) as error:
+        raise typer.BadParameter(str(error)) from error
+    except OSError as error:
+        raise typer.BadParameter(f"{path}: {error.strerror}") from error
 
 
 def _convention(tool: str) -> Convention:
