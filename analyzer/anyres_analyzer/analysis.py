@@ -17,6 +17,7 @@ import onnx
 
 from anyres_analyzer.cost.formula import FormulaModel
 from anyres_analyzer.cost.model import CostModel
+from anyres_analyzer.cost.runtime.memory import RuntimeMemory, predict
 from anyres_analyzer.field.propagation import Samples, propagate
 from anyres_analyzer.field.rules import RULES
 from anyres_analyzer.graph.graph import Graph
@@ -77,9 +78,17 @@ class Analysis:
         """Of the first output."""
         return self.output.tiling
 
+    def runtime_memory(self, height: int, width: int) -> RuntimeMemory:
+        """What ONNX Runtime takes for one image of this size.
+
+        Raises:
+            Inadmissible: the graph does not take it.
+        """
+        return predict(self.graph, self.shapes.at(height, width))
+
     @property
     def parameters(self) -> int:
-        """Learned numbers in the graph, as it is (batch norm may be folded in)."""
+        """Learned numbers in the graph, as it is: an export may have folded a batch norm in."""
         return sum(weight.parameters for weight in self.weights)
 
 

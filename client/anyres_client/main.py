@@ -34,7 +34,10 @@ from anyres_client.errors import ClientError
 GROUP = "anyres.commands"
 
 # The order of a first day: make a model, look at it, serve it, ask it.
-ORDER = ("export", "analyze", "card", "serve", "models", "predict", "batch")
+ORDER = (
+    *("export", "analyze", "compare", "card", "selftest"),
+    *("serve", "models", "predict", "batch"),
+)
 
 # Third-party module -> the extra that installs it.
 EXTRAS = {

@@ -75,6 +75,9 @@ def test_the_json_is_exact(u_net: Path, capsys: pytest.CaptureFixture[str]) -> N
             "macs": macs,
             "activation_bytes": 4 * 64 * 32 * (3 + 4 + 4 + 8),
             "peak_node": "'skip' (Concat)",
+            # Blocks of 16 channels: the stem's, a quarter of it pooled, and that enlarged again.
+            "runtime_bytes": 4 * 16 * (64 * 32 + 32 * 16 + 64 * 32),
+            "arena_bytes": 2**20,
             "output_shape": [1, 8, 32, 64],
         }
     ]

@@ -47,6 +47,11 @@ def test_macs_are_those_that_others_count(name: str) -> None:
     assert analyze(FOLDER / f"light_{name}.onnx").cost(224, 224).macs == MACS[name]
 
 
+def test_weights_that_were_taken_out_are_counted_all_the_same() -> None:
+    """The files make them by ConstantOfShape; VGG19's are 143 667 240 as published."""
+    assert analyze(FOLDER / "light_vgg19.onnx").parameters == 143_667_240
+
+
 def test_vgg19_is_vgg16_and_three_layers() -> None:
     """15 470 264 320 and a 3x3 layer of 256 at 56, of 512 at 28 and of 512 at 14 pixels."""
     more = 9 * (256**2 * 56**2 + 512**2 * 28**2 + 512**2 * 14**2)

@@ -12,17 +12,19 @@ from dataclasses import replace
 from math import prod
 from pathlib import Path
 
+import numpy as np
 import onnx
 import onnx.inliner
-from onnx import SparseTensorProto, TensorProto, helper
+from onnx import SparseTensorProto, TensorProto, helper, numpy_helper
 
 from anyres_analyzer.errors import NotAModel, UnsupportedGraph
 from anyres_analyzer.graph.graph import STEERING_ELEMENTS, Constant, Graph, Node
-from anyres_analyzer.graph.image import image_among, value
+from anyres_analyzer.graph.image import image_among
+from anyres_analyzer.graph.image import value as value_of
 from anyres_analyzer.graph.order import in_order
 from anyres_analyzer.graph.skim import Skimmed, Span, skimmed
 from anyres_analyzer.graph.soundness import STANDARD_DOMAINS, NodeCheck, is_text, refuse_opset
-from anyres_analyzer.graph.stored import Apart, Folder, Inline, Sparse, Stored
+from anyres_analyzer.graph.stored import Apart, Filled, Folder, Inline, Sparse, Stored
 
 
 def load(source: Path | str | onnx.ModelProto) -> Graph:
@@ -52,15 +54,17 @@ def _graph(skim: Skimmed, path: Path | None) -> Graph:
     constants = tensors.constants(model.graph)
     image = image_among([info for info in model.graph.input if info.name not in constants])
     listed = _nodes(model)
-    nodes = in_order(listed, {image.name, *constants})
+    ordered = in_order(listed, {image.name, *constants})
+    constants |= dict(_filled(ordered, constants))
+    nodes = tuple(node for node in ordered if constants.keys().isdisjoint(node.made))
     graph = Graph(
         nodes=nodes,
         constants=constants,
         image=image,
-        outputs=tuple(value(info) for info in model.graph.output),
+        outputs=tuple(value_of(info) for info in model.graph.output),
         opsets=opsets,
         metadata={entry.key: entry.value for entry in model.metadata_props},
-        remarks=(*tensors.remarks, *_remarks(model.graph.node, listed, nodes)),
+        remarks=(*tensors.remarks, *_remarks(model.graph.node, listed, ordered)),
     )
     _refuse_outputs(graph)
     return graph
@@ -193,6 +197,27 @@ def _node(listed: onnx.NodeProto, check: NodeCheck, *, unique: bool) -> Node:
     check(proto, node.label)
     attributes = {a.name: helper.get_attribute_value(a) for a in proto.attribute}
     return replace(node, attributes=attributes)
+
+
+def _filled(
+    nodes: Sequence[Node], constants: Mapping[str, Constant]
+) -> Iterator[tuple[str, Constant]]:
+    """ConstantOfShape of a constant shape: a weight, where the real ones were taken out."""
+    for node in nodes:
+        shape = constants.get(node.inputs[0]) if node.op_type == "ConstantOfShape" else None
+        if shape is None or shape.value is None:
+            continue
+        number = numpy_helper.to_array(node.attributes["value"]) if node.attributes else _ZERO
+        stored = Filled(tuple(map(int, shape.value)), number.reshape(()))
+        small = prod(stored.shape) <= STEERING_ELEMENTS
+        elem_type = helper.np_dtype_to_tensor_dtype(number.dtype)
+        yield (
+            node.made[0],
+            Constant(stored.shape, elem_type, stored.read() if small else None, stored),
+        )
+
+
+_ZERO = np.zeros((), np.float32)
 
 
 def _remarks(

@@ -46,6 +46,18 @@ class Inline:
 
 
 @dataclass(frozen=True)
+class Filled:
+    """One number everywhere, as files have it whose weights were taken out."""
+
+    shape: tuple[int, ...]
+    number: NDArray[Any]
+
+    def read(self) -> NDArray[Any]:
+        """A fresh array of the tensor's shape."""
+        return np.full(self.shape, self.number)
+
+
+@dataclass(frozen=True)
 class Sparse:
     """Numbers at some positions, zeros elsewhere."""
 

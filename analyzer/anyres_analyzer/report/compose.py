@@ -63,9 +63,18 @@ def cost_at(analysis: Analysis, size: Size) -> facts.Cost:
         except Inadmissible as refusal:
             refused = str(refusal)
         else:
-            measured = cost.macs, cost.activation_bytes, cost.peak_node, cost.output_shape
-            return facts.Cost(size, None, *measured)
-    return facts.Cost(size, refused, None, None, None, None)
+            memory = analysis.runtime_memory(height, width)
+            return facts.Cost(
+                size=size,
+                refused=None,
+                macs=cost.macs,
+                activation_bytes=cost.activation_bytes,
+                peak_node=cost.peak_node,
+                runtime_bytes=memory.arena_off_bytes,
+                arena_bytes=memory.arena_on_bytes,
+                output_shape=cost.output_shape,
+            )
+    return facts.Cost(size, refused, None, None, None, None, None, None)
 
 
 def _input(analysis: Analysis) -> facts.Input:

@@ -215,6 +215,10 @@ class Cost:
     activation_bytes: int | None
     """Peak of live activations, input and output included."""
     peak_node: str | None
+    runtime_bytes: int | None
+    """What ONNX Runtime's CPU provider takes at its peak beside weights and image, arena off."""
+    arena_bytes: int | None
+    """What its arena reserves, and keeps, with the arena on."""
     output_shape: tuple[int, ...] | None
 
 

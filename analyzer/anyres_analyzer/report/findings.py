@@ -15,6 +15,7 @@ ERROR, WARNING = "error", "warning"
 def findings(analysis: Analysis) -> tuple[Finding, ...]:
     """Errors first."""
     found = [*_declarations(analysis), *_silence(analysis), *_joins(analysis)]
+    found += [Finding(WARNING, None, remark) for remark in analysis.graph.remarks]
     return tuple(sorted(found, key=lambda finding: finding.level != ERROR))
 
 

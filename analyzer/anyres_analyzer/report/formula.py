@@ -58,7 +58,11 @@ def _power(name: str, exponent: int) -> str:
 def sizes(formula: Formula) -> str:
     """The residue class: "H = 0 and W = 31 (mod 32), from 31x32 on"."""
     (width, height), (period_w, period_h) = formula.remainder, formula.period
-    start = f"from {formula.minimum[0]}x{formula.minimum[1]} on"
+    smallest = f"{formula.minimum[0]}x{formula.minimum[1]}"
+    terms = (*formula.macs, *(term for piece in formula.peak for term in piece.terms))
+    if all(term.height == term.width == 0 for term in terms):
+        return smallest
+    start = f"from {smallest} on"
     if (period_w, period_h) == (1, 1):
         return f"every size {start}"
     if period_w == period_h:

@@ -11,11 +11,11 @@ from rich.text import Text
 
 from anyres_analyzer.report.comparison import Comparison, Crops, Patchwise, Side, grid
 from anyres_analyzer.report.facts import Axis, AxisField, Cost, Output, Report
+from anyres_analyzer.report.terminal import VERDICTS
 
 COLUMNS = 100
 _LABEL = 16
 _INDENT = (0, 0, 0, 2)
-_COLOURS = {"free": "green", "stepped": "yellow", "fixed": "red"}
 _REFUSED = Text("not taken", "red")
 
 Row = tuple[RenderableType, ...]  # a label, A, B
@@ -65,7 +65,7 @@ def _sizes(first: Side, second: Side) -> Iterator[Row]:
 
 
 def _axis(words: str, axis: Axis) -> Text:
-    verdict = (axis.verdict, f"bold {_COLOURS.get(axis.verdict, 'magenta')}")
+    verdict = (axis.verdict, f"bold {VERDICTS[axis.verdict]}")
     node = (f"{axis.node}: ", "cyan") if axis.node else ""
     return Text.assemble(verdict, f"  {words}\n", node, (axis.reason, "dim"))
 

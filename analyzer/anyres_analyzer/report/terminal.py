@@ -18,7 +18,7 @@ Value = TypeVar("Value")
 
 COLUMNS = 100
 _BAR = 24
-_VERDICTS = {
+VERDICTS = {
     "free": "green",
     "stepped": "yellow",
     "fixed": "red",
@@ -74,7 +74,7 @@ def _findings(report: Report) -> RenderableType:
 def _sizes(report: Report) -> RenderableType:
     rows = grid()
     for axis, contract in _by_axis(report.height, report.width):
-        verdict = Text(contract.verdict, f"bold {_VERDICTS[contract.verdict]}")
+        verdict = Text(contract.verdict, f"bold {VERDICTS[contract.verdict]}")
         rows.add_row(axis, verdict, expected(contract), _why(contract.node, contract.reason))
     shown = grid()
     for witness in report.witnesses:
@@ -173,16 +173,17 @@ def _parameters(report: Report) -> RenderableType:
 
 
 def _costs(report: Report) -> RenderableType:
-    rows = table("W x H", "output", "MACs", "peak activations", ("peaks at", "left"))
+    rows = table("W x H", "output", "MACs", "activations", "in ORT", ("peaks at", "left"))
     for cost in report.costs:
         size = f"{cost.size[0]} x {cost.size[1]}"
         if cost.macs is None or cost.activation_bytes is None or cost.output_shape is None:
-            rows.add_row(size, "-", "-", "-", Text("not taken, see the sizes above", "red"))
+            refused = Text("not taken, see the sizes above", "red")
+            rows.add_row(size, "-", "-", "-", "-", refused)
             continue
         shape = cost.output_shape
         cells = " x ".join(str(side) for side in reversed(shape[2:])) or f"{shape[-1]} values"
-        peak = mebibytes(cost.activation_bytes)
-        rows.add_row(size, cells, scaled(cost.macs), peak, cost.peak_node)
+        bytes_at_peak = mebibytes(cost.activation_bytes), mebibytes(cost.runtime_bytes or 0)
+        rows.add_row(size, cells, scaled(cost.macs), *bytes_at_peak, cost.peak_node)
     if report.formula is None:
         return rows
     return Group(rows, Text(), *in_words(report.formula))
