@@ -144,3 +144,22 @@ def test_a_file_that_is_no_model_gets_one_line(
 def test_a_file_that_is_not_there_gets_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["analyze", "/nowhere.onnx"]) == 2
     assert "/nowhere.onnx: No such file" in capsys.readouterr().err
+
+
+def test_a_1x1_convolution_is_shown_to_mix_channels(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = onnx.parser.parse_model(
+        """<ir_version: 8, opset_import: ["" : 18]>
+        net (float[n,2,h,w] x) => (float y) <float[2,2,1,1] k = {3,4,0,0}> {
+            [mix] y = Conv (x, k)
+        }"""
+    )
+    path = tmp_path / "mix.onnx"
+    onnx.save(model, path)
+    assert main(["analyze", str(path), "--mixing"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "'mix' (Conv) 2 x 2 1 of 2 64.0%" in shown
+    assert main(["analyze", str(path), "--mixing", "--json"]) == 0
+    (layer,) = json.loads(capsys.readouterr().out)["mixing"]
+    assert (layer["rank"], layer["off_diagonal"]) == (1, 0.64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,6 +28,9 @@ def analyze(
     verify: Annotated[
         bool,
         typer.Option("--verify", help="Try it in ONNX Runtime: the witness sizes, and tiles."),
+    ] = False,
+    mixing: Annotated[
+        bool, typer.Option("--mixing", help="What each 1x1 convolution does to the channels.")
     ] = False,
     as_tool: Annotated[
         str | None,
@@ -60,6 +64,7 @@ def analyze(
     from anyres_analyzer.report.encoding import encoded
     from anyres_analyzer.report.terminal import show
     from anyres_analyzer.verify.verification import verified
+    from anyres_analyzer.weights.mixing import mixing as measured
 
     if image is not None and html is None:
         raise typer.BadParameter("--image is for the page: give --html PATH too")
@@ -79,9 +84,10 @@ def analyze(
         else:
             item_by_item.show(counted, console)
         return
-    facts = report(model.name, analysis, sizes)
     try:
+        facts = report(model.name, analysis, sizes)
         facts = verified(facts, model, analysis) if verify else facts
+        facts = replace(facts, mixing=measured(analysis)) if mixing else facts
     except AnalysisError as error:
         raise typer.BadParameter(str(error)) from error
     if html is not None:

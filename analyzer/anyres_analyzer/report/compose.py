@@ -16,6 +16,7 @@ from anyres_analyzer.report.facts import Report, Size
 from anyres_analyzer.report.findings import findings
 from anyres_analyzer.sizes.contract import AxisContract
 from anyres_analyzer.tiling.rule import AxisTiling
+from anyres_analyzer.weights.growth import ParametersBySize, parameters_by_size
 from anyres_analyzer.weights.kinds import KINDS
 
 USUAL_SIDES = (224, 512)
@@ -40,6 +41,8 @@ def report(name: str, analysis: Analysis, sizes: Iterable[Size] = ()) -> Report:
         tile_checks=(),
         parameters=analysis.parameters,
         kinds=_kinds(analysis),
+        growth=_growth(analysis, asked),
+        mixing=None,
         layers=_layers(analysis, asked),
         formula=_formula(analysis, asked),
         costs=tuple(cost_at(analysis, size) for size in asked),
@@ -144,6 +147,21 @@ def _kinds(analysis: Analysis) -> tuple[facts.Kind, ...]:
         for kind, found in of_kind.items()
         if found
     )
+
+
+def _growth(analysis: Analysis, sizes: tuple[Size, ...]) -> tuple[ParametersBySize, ...]:
+    """At the sizes asked for, and at twice the first."""
+    width, height = sizes[0]
+    asked = dict.fromkeys((*sizes, (2 * width, 2 * height)))
+    return tuple(grown for size in asked for grown in _grown(analysis, size))
+
+
+def _grown(analysis: Analysis, size: Size) -> tuple[ParametersBySize, ...]:
+    """Nothing where the size does not even reach the first FC layer."""
+    try:
+        return parameters_by_size(analysis, [size])
+    except Inadmissible:
+        return ()
 
 
 def _layers(analysis: Analysis, sizes: tuple[Size, ...]) -> tuple[facts.Layer, ...]:

@@ -13,6 +13,9 @@ from typing import ClassVar, TypeAlias
 
 from pydantic import ConfigDict
 
+from anyres_analyzer.weights.growth import ParametersBySize
+from anyres_analyzer.weights.mixing import Mixing
+
 Size: TypeAlias = tuple[int, int]  # width, height
 _DESCRIBED = ConfigDict(use_attribute_docstrings=True)
 
@@ -269,6 +272,10 @@ class Report:
     """Empty where ONNX Runtime was not asked."""
     parameters: int
     kinds: tuple[Kind, ...]
+    growth: tuple[ParametersBySize, ...]
+    """Parameters that the same layers would need at other sizes: with an FC head they grow."""
+    mixing: tuple[Mixing, ...] | None
+    """What each 1x1 convolution does to the channels; null where it was not asked for."""
     layers: tuple[Layer, ...]
     formula: Formula | None
     """For the first of the sizes asked for, and all of its residue class."""

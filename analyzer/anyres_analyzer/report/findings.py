@@ -20,26 +20,31 @@ def findings(analysis: Analysis) -> tuple[Finding, ...]:
 
 
 def _declarations(analysis: Analysis) -> Iterator[Finding]:
-    """A dimension that the file leaves open and the graph does not."""
-    sizes = analysis.sizes
-    for name, axis, declared in zip(
-        ("height", "width"), (sizes.height, sizes.width), analysis.graph.image.dims[2:], strict=True
-    ):
-        if not isinstance(declared, int):
-            yield from _declared(name, axis, declared)
+    """Dimensions that the file leaves open and the graph does not; both at once where it can be."""
+    sizes, declared = analysis.sizes, analysis.graph.image.dims[2:]
+    axes = (("height", sizes.height, declared[0]), ("width", sizes.width, declared[1]))
+    said: dict[tuple[str, str | None, str], list[str]] = {}
+    for name, axis, dim in axes:
+        if not isinstance(dim, int):
+            for level, words in _untrue(axis):
+                said.setdefault((level, axis.node, words), []).append(f"{name} ({dim or 'open'})")
+    for (level, node, words), names in said.items():
+        verb = "are" if len(names) > 1 else "is"
+        yield Finding(level, node, f"{' and '.join(names)} {verb} declared dynamic, {words}")
 
 
-def _declared(name: str, axis: AxisContract, declared: str | None) -> Iterator[Finding]:
-    dynamic = f"{name} is declared dynamic ({declared or 'without a name'})"
+def _untrue(axis: AxisContract) -> Iterator[tuple[str, str]]:
+    """What the declaration leaves out, and how bad that is."""
+    because = f"{axis.node}: {axis.reason}" if axis.node else axis.reason
     if axis.verdict == "unsafe":
         right = "" if axis.maximum is None else f"; right is {axis.expected()}"
-        yield Finding(ERROR, axis.node, f"{dynamic}, and wrong in silence{right}: {axis.reason}")
+        yield ERROR, f"and other sizes are wrong in silence{right}. {because}"
     elif axis.maximum is not None:
-        yield Finding(ERROR, axis.node, f"{dynamic}, but is {axis.expected()} only: {axis.reason}")
+        yield ERROR, f"but take {axis.expected()} only. {because}"
     elif axis.verdict == "unknown":
-        yield Finding(WARNING, axis.node, f"{name}: {axis.reason}")
+        yield WARNING, f"and what they give is not known. {because}"
     elif axis.step > 1:
-        yield Finding(WARNING, axis.node, f"{dynamic}, but takes only {axis.expected()}")
+        yield WARNING, f"but take {axis.expected()} only. {because}"
 
 
 def _silence(analysis: Analysis) -> Iterator[Finding]:

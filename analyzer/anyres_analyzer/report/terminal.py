@@ -13,11 +13,11 @@ from anyres_analyzer.report.facts import Axis, AxisField, Output, Report, TileCh
 from anyres_analyzer.report.formula import in_words
 from anyres_analyzer.report.numbers import mebibytes, scaled
 from anyres_analyzer.report.tables import grid, table
+from anyres_analyzer.report.weights_view import mixing, parameters
 
 Value = TypeVar("Value")
 
 COLUMNS = 100
-_BAR = 24
 VERDICTS = {
     "free": "green",
     "stepped": "yellow",
@@ -47,7 +47,9 @@ def _sections(report: Report) -> Iterator[tuple[str, RenderableType]]:
         yield f"What one output pixel sees{of}", _field(output)
         checks = [check for check in report.tile_checks if check.output == output.name]
         yield f"Can an image be cut into tiles?{of}", _tiling(output, checks)
-    yield "What its parameters are for", _parameters(report)
+    yield "What its parameters are for", parameters(report)
+    if report.mixing is not None:
+        yield "What its 1x1 convolutions do to the channels", mixing(report.mixing)
     yield "What it costs", _costs(report)
 
 
@@ -158,18 +160,6 @@ def _why(node: str | None, reason: str) -> Text:
     if node is None:
         return Text(reason, "dim")
     return Text.assemble((node, "cyan"), (f": {reason}", "dim"))
-
-
-def _parameters(report: Report) -> RenderableType:
-    rows = table(("kind", "left"), "layers", "parameters", "share", ("", "left"))
-    for kind in report.kinds:
-        share = kind.parameters / report.parameters
-        bar = Text("━" * max(1, round(_BAR * share)), "blue")
-        rows.add_row(kind.kind, str(kind.layers), f"{kind.parameters:,}", f"{share:.1%}", bar)
-    rows.add_section()
-    layers = sum(kind.layers for kind in report.kinds)
-    rows.add_row("total", str(layers), f"{report.parameters:,}", "", "")
-    return rows
 
 
 def _costs(report: Report) -> RenderableType:
