@@ -3,6 +3,7 @@
 AnalysisError
 ├── NotAModel          the file is not an ONNX model that can be read: give another one
 ├── OutsideFolder      the model names a file outside its own folder: do not trust it, or move it
+├── CannotVerify       ONNX Runtime is missing or cannot open the model: install it, or do without
 ├── UnsupportedGraph   the graph is outside what the analyzer proves anything about
 └── Inadmissible       this input size does not go through the graph (names the node and why)
     └── SilentlyWrong  it does, without an error, and what comes out is wrong
@@ -21,6 +22,10 @@ class NotAModel(AnalysisError):
 
 class OutsideFolder(AnalysisError):
     """A tensor's external data lies outside the model's folder; it was not opened."""
+
+
+class CannotVerify(AnalysisError):
+    """ONNX Runtime is not installed, cannot open the model, or does not come back."""
 
 
 class UnsupportedGraph(AnalysisError):

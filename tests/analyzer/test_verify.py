@@ -12,9 +12,10 @@ import pytest
 from onnx import numpy_helper
 
 from anyres_analyzer import analyze
+from anyres_analyzer.errors import CannotVerify
 from anyres_analyzer.report.compose import report
 from anyres_analyzer.report.facts import Report
-from anyres_analyzer.verify.process import CannotVerify, ask
+from anyres_analyzer.verify.process import ask
 from anyres_analyzer.verify.verification import verified
 from anyres_client.main import main
 

@@ -1,4 +1,4 @@
-"""Every command and snippet of the README, run as it stands, in a folder laid out like a checkout.
+"""Every command and snippet of the README and docs, run as it stands, in a folder like a checkout.
 
 Only the server's port is another: the fixed one may be taken.
 """
@@ -13,6 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import onnx
 import pytest
 from demo.serving import served
 
@@ -20,7 +21,8 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-README = BLOCK.findall((ROOT / "README.md").read_text("utf-8"))
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+README = [block for page in PAGES for block in BLOCK.findall(page.read_text("utf-8"))]
 COMMANDS = [
     shlex.split(line, comments=True)
     for language, text in README
@@ -28,7 +30,7 @@ COMMANDS = [
     for line in text.splitlines()
 ]
 SNIPPETS = [text for language, text in README if language == "python"]
-BEFORE_SERVING = ("export", "analyze")
+BEFORE_SERVING = ("export", "analyze", "compare", "selftest", "card")
 SERVED = ("models", "predict", "batch")
 
 
@@ -40,6 +42,9 @@ def checkout(assets: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "out/assets").symlink_to(assets)
     (folder / "models").symlink_to(ROOT / "models")
     shutil.copytree(ROOT / "out/models", folder / "out/models")
+    foreign = onnx.load(ROOT / "out/models/mobilenet_v2.onnx")
+    del foreign.metadata_props[:]
+    onnx.save(foreign, folder / "out/foreign.onnx")
     return folder
 
 
@@ -74,6 +79,8 @@ def test_what_needs_no_server_works(checkout: Path) -> None:
     said = "\n".join(run(command, checkout) for command in ours)
     assert "proven at" in said
     assert (checkout / "out/mine/my_unet.onnx").is_file()
+    assert "<svg" in (checkout / "out/report.html").read_text("utf-8")
+    assert "figures are as expected" in said
 
 
 def test_what_asks_the_server_works(checkout: Path, tmp_path: Path) -> None:

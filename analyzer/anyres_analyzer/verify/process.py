@@ -10,14 +10,10 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any
 
-from anyres_analyzer.errors import AnalysisError
+from anyres_analyzer.errors import CannotVerify
 
 Answer = Mapping[str, Any]
 PATIENCE_S = 600.0
-
-
-class CannotVerify(AnalysisError):
-    """ONNX Runtime is not installed, or cannot open the model."""
 
 
 def ask(request: Mapping[str, Any]) -> Answer:
