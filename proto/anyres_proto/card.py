@@ -100,12 +100,14 @@ class AxisTiling(_Frozen):
     """How one axis may be cut so that tiles equal the whole, in input pixels.
 
     A tile starts at a multiple of `alignment` and carries at least `halo_before` and `halo_after`
-    real pixels beyond its core, except at a true border of the image.
+    real pixels beyond its core, except at a true border of the image. The shortest one inside an
+    image is `minimum_tile` long.
     """
 
     alignment: int = Field(ge=1)
     halo_before: int = Field(ge=0)
     halo_after: int = Field(ge=0)
+    minimum_tile: int | None = Field(ge=1, default=None)
 
 
 class Tiling(_Frozen):
