@@ -38,7 +38,7 @@ class Browser:
         answers, writes = os.pipe()
         command = [CHROMIUM, *_OPTIONS.split(), f"--user-data-dir={folder}", "about:blank"]
         process = subprocess.Popen(
-            ["/bin/sh", "-c", f'exec "$0" "$@" 3<&{reads} 4>&{writes}', *command],
+            ["/bin/sh", "-c", f'exec "$0" "$@" 3</dev/fd/{reads} 4>/dev/fd/{writes}', *command],
             pass_fds=(reads, writes),
             stderr=subprocess.DEVNULL,
         )
@@ -145,6 +145,16 @@ class Tab:
         """Type into what has the focus."""
         self.call("Input.insertText", text=text)
 
+    def press(self, key: str) -> None:
+        """Press and release a key that has a name."""
+        code = {"ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40}[key]
+        for kind in ("rawKeyDown", "keyUp"):
+            self.call("Input.dispatchKeyEvent", type=kind, key=key, windowsVirtualKeyCode=code)
+
+    def contrast(self, selector: str) -> float:
+        """The least contrast of the texts that a selector finds with what is behind them (WCAG)."""
+        return float(self.value(_CONTRAST.replace("SELECTOR", json.dumps(selector))))
+
     def _place(self, selector: str, across: float, down: float) -> tuple[float, float]:
         element = f"document.querySelector({json.dumps(selector)})"
         box = self.value(
@@ -177,3 +187,24 @@ class Tab:
         """Save the whole page as a PNG."""
         answer = self.call("Page.captureScreenshot", captureBeyondViewport=True)
         path.write_bytes(base64.b64decode(answer["data"]))
+
+
+_CONTRAST = """
+(() => {
+  const parse = (colour) => colour.match(/[\\d.]+/g).map(Number);
+  const light = ([r, g, b]) => [0.2126 * r, 0.7152 * g, 0.0722 * b].reduce((a, c) => a + c);
+  const linear = (c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+  const luminance = (rgb) => light(rgb.slice(0, 3).map((c) => linear(c / 255)));
+  const behind = (element) => {
+    const [r, g, b, a = 1] = parse(getComputedStyle(element).backgroundColor);
+    if (a === 1) return [r, g, b];
+    const below = behind(element.parentElement);
+    return [r, g, b].map((c, i) => a * c + (1 - a) * below[i]);
+  };
+  const contrast = (element) => {
+    const of = [parse(getComputedStyle(element).color), behind(element)].map(luminance);
+    return (Math.max(...of) + 0.05) / (Math.min(...of) + 0.05);
+  };
+  return Math.min(...[...document.querySelectorAll(SELECTOR)].map(contrast));
+})()
+"""

@@ -34,6 +34,11 @@ class Timeline:
     size: Size
     moments: tuple[tuple[str, int], ...]
 
+    @property
+    def peak(self) -> tuple[str, int]:
+        """The node where most is alive, and how much."""
+        return max(self.moments, key=lambda moment: moment[1])
+
 
 def curve(analysis: Analysis) -> Curve:
     """The costs of sizes from the smallest that is taken to about 4096x4096."""

@@ -44,6 +44,12 @@ class Scene:
     alignment: Size | None
     tiles: tuple[Tile, ...]
 
+    @property
+    def several(self) -> bool:
+        """Whether its pixels see differently much."""
+        axes = self.sight or ()
+        return any(len({last - first for first, last in axis.phases}) > 1 for axis in axes)
+
 
 @dataclass(frozen=True)
 class Drawing:

@@ -85,9 +85,10 @@ def mixing_here(report: Report, analysis: Analysis, size: Size) -> MixingHere:
 
 def _head(layer: Layer, analysis: Analysis, tensors: Tensors) -> Head:
     node = next(node for node in analysis.graph.nodes if node.label == layer.node)
-    outputs = tensors[node.made[0]].shape[-1 if node.op_type in ("Gemm", "MatMul") else 1]
-    inputs = layer.macs // tensors[node.made[0]].elements
-    return Head(layer, inputs, outputs, _map_before(node, analysis, tensors))
+    image = next(name for name in node.inputs if name not in analysis.graph.origins)
+    made = tensors[node.made[0]]
+    inputs = layer.macs // made.elements or prod(tensors[image].shape[1:])  # MACs where counted
+    return Head(layer, inputs, prod(made.shape[1:]), _map_before(node, analysis, tensors))
 
 
 def _map_before(node: Node, analysis: Analysis, tensors: Tensors) -> tuple[int, int, int] | None:

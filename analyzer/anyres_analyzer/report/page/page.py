@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from base64 import b64encode
 from dataclasses import asdict
-from fractions import Fraction
 from hashlib import sha256
 from importlib.resources import files
 from math import prod
@@ -20,7 +19,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from anyres_analyzer.analysis import Analysis
 from anyres_analyzer.report.compose import usual_sizes
-from anyres_analyzer.report.facts import Axis, Layer, Report, Size
+from anyres_analyzer.report.facts import Layer, Report, Size
 from anyres_analyzer.report.formula import polynomial, sizes
 from anyres_analyzer.report.numbers import mebibytes, scaled
 from anyres_analyzer.report.page.curves import curve, timeline
@@ -48,6 +47,7 @@ def page(report: Report, analysis: Analysis, photo: Photo | None = None) -> str:
         report=report,
         lead=lead(report),
         size=size,
+        cost=analysis.cost(size[1], size[0]),
         curve=costs,
         timeline=memory,
         drawing=scene,
@@ -96,20 +96,14 @@ def _shape(shape: tuple[int, ...]) -> str:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.1f}" if share < 0.9995 or share == 1 else ">99.9"
-
-
-def _fraction(value: Fraction) -> str:
-    return str(value)
-
-
-def _expected(axis: Axis) -> str:
-    return expected(axis)
+    """One decimal; what is little is not shown as nothing, nor what is nearly all as all."""
+    if 0 < share < 0.0005:
+        return "<0.1"
+    return ">99.9" if 0.9995 <= share < 1 else f"{100 * share:.1f}"
 
 
 _FILTERS: dict[str, Any] = {
-    "expected": _expected,
-    "fraction": _fraction,
+    "expected": expected,
     "mebibytes": mebibytes,
     "name": _node_name,
     "percent": _percent,

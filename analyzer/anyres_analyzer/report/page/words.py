@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
-
 from anyres_analyzer.report.facts import Axis, Cost, Output, Report
 from anyres_analyzer.report.numbers import mebibytes, scaled
 from anyres_analyzer.report.terminal import expected
@@ -38,11 +36,7 @@ def _density(output: Output) -> str:
         return " that follows the image"
     if width.stride == height.stride == 1:
         return ", with an answer for every pixel"
-    return f", with an answer for every {_pixels(width.stride)}x{_pixels(height.stride)} pixels"
-
-
-def _pixels(stride: Fraction) -> str:
-    return str(stride)
+    return f", with an answer for every {width.stride}x{height.stride} pixels"
 
 
 def sizes(width: Axis, height: Axis) -> str:
@@ -50,7 +44,7 @@ def sizes(width: Axis, height: Axis) -> str:
     if "unknown" in (width.verdict, height.verdict):
         return "Which sizes it is right for is not known."
     if width.maximum is not None and height.maximum is not None:
-        only = f"{_span(width)}x{_span(height)} pixels"
+        only = _only(width, height)
         if "unsafe" in (width.verdict, height.verdict):
             return f"It is right for {only} alone, though it runs at other sizes."
         return f"It takes {only} and nothing else."
@@ -61,8 +55,10 @@ def sizes(width: Axis, height: Axis) -> str:
     return f"Widths are {expected(width)}, heights {expected(height)} pixels."
 
 
-def _span(axis: Axis) -> str:
-    return expected(axis).replace(" to ", "-")
+def _only(width: Axis, height: Axis) -> str:
+    if (width.minimum, height.minimum) == (width.maximum, height.maximum):
+        return f"{width.minimum}x{height.minimum} pixels"
+    return f"widths of {expected(width)} and heights of {expected(height)} pixels"
 
 
 def _cost(cost: Cost) -> str:

@@ -2,7 +2,7 @@
 //
 //   chart(plot, { points: [{ x, y, says: ["512x512", "9 G"] }], across: PIXELS, up: COUNTS })
 //
-// `stepped` holds each value until the next, and `names` labels the first and last x.
+// `stepped` holds each value until the next, and `names` labels both ends of the axis.
 
 const ABOVE = 14;
 const BELOW = 26;
@@ -18,9 +18,9 @@ function chart(plot, { points, across, up, log = false, stepped = false, names =
     const rows = Math.max(3, Math.floor(plot.clientHeight / 46));
     const upTicks = log ? powers(low, high, up.powers, rows) : steps(high, rows, up.unit(high));
     const left = 12 + 6.6 * Math.max(...upTicks.map((tick) => up.write(tick).length), 3);
-    const room = { left, right: plot.clientWidth - 10, top: ABOVE, bottom: plot.clientHeight - BELOW };
+    const room = { left, right: plot.clientWidth - 18, top: ABOVE, bottom: plot.clientHeight - BELOW };
     const columns = Math.max(2, Math.floor((room.right - left) / 64));
-    const [first, last] = [log || names ? xs[0] : 0, xs.at(-1)];
+    const [first, last] = [log || names ? xs[0] : 0, xs.at(-1) + (stepped ? 1 : 0)];
     return {
       room,
       upTicks,
@@ -33,7 +33,8 @@ function chart(plot, { points, across, up, log = false, stepped = false, names =
   function draw() {
     if (!plot.clientWidth) return;
     const { room, upTicks, acrossTicks, x, y } = scales();
-    const drawing = svg("svg", { "aria-hidden": "true" });
+    const viewBox = `0 0 ${plot.clientWidth} ${plot.clientHeight}`; // for paper of another width
+    const drawing = svg("svg", { viewBox, "aria-hidden": "true" });
     for (const tick of upTicks) {
       drawing.append(
         svg("line", { class: "rule", x1: room.left, x2: room.right, y1: y(tick), y2: y(tick) }),
@@ -44,7 +45,7 @@ function chart(plot, { points, across, up, log = false, stepped = false, names =
       drawing.append(
         svg("text", { x: x(tick), y: room.bottom + 20, "text-anchor": anchor }, text),
       );
-    const line = path(points, x, y, stepped);
+    const line = path(points, x, y, stepped) + (stepped ? `H${room.right}` : "");
     const floor = `V${room.bottom}H${x(points[0].x)}Z`;
     drawing.append(
       svg("path", { class: "area", d: line + floor }),
@@ -57,7 +58,7 @@ function chart(plot, { points, across, up, log = false, stepped = false, names =
 
   function named(ticks) {
     if (!names) return ticks.map((tick) => [tick, across.write(tick), "middle"]);
-    const [first, last] = [points[0].x, points.at(-1).x];
+    const [first, last] = [points[0].x, points.at(-1).x + 1];
     return [[first, names[0], "start"], [last, names[1], "end"]];
   }
 

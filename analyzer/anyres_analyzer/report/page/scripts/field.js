@@ -1,13 +1,16 @@
 // The receptive field on the picture. The drawing's units are input pixels.
 
+const TALLEST = 540; // of the screen's pixels
+
 function drawField(stage) {
   const index = Number(stage.dataset.output);
   const [scene, size] = [facts.drawing.scenes[index], facts.drawing.size];
   const drawing = svg("svg", { viewBox: `0 0 ${size[0]} ${size[1]}`, "aria-hidden": "true" });
   drawing.append(...backdrop(size));
+  drawing.style.maxWidth = `${TALLEST * (size[0] / size[1])}px`;
   stage.querySelector(".picture").append(drawing);
   if (!scene.sight) {
-    drawing.append(svg("rect", { class: "seen", width: size[0], height: size[1] }));
+    drawing.append(...frame({ x: 0, y: 0, width: size[0], height: size[1] }));
     return;
   }
   const moving = svg("g");
@@ -74,7 +77,7 @@ function gridLines(axis, direction, size, unit) {
 function marks([across, down], [column, row], [width, height], unit) {
   const box = { x: across[0], y: down[0], width: across[1] - across[0] + 1, height: down[1] - down[0] + 1 };
   const text = `${box.width} x ${box.height}`;
-  const [wide, high] = [(text.length * 7 + 12) * unit, 20 * unit];
+  const [wide, high] = [(text.length * 7.6 + 12) * unit, 20 * unit];
   const x = clamp(box.x, 0, width - wide);
   const y = clamp(box.y - high, 0, height - high);
   const spot = Math.max(column[1] - column[0], 6 * unit);
@@ -83,12 +86,14 @@ function marks([across, down], [column, row], [width, height], unit) {
   const hole = `M0 0H${width}V${height}H0ZM${box.x} ${box.y}h${box.width}v${box.height}h${-box.width}Z`;
   return [
     svg("path", { class: "veil", d: hole }),
-    svg("rect", { class: "seen", ...box }),
+    ...frame(box),
     svg("rect", { class: "spot", x: middle[0] - spot / 2, y: middle[1] - tall / 2, width: spot, height: tall }),
     svg("rect", { class: "badge", x, y, width: wide, height: high }),
     svg("text", { class: "badge-text", x: x + 6 * unit, y: y + 14.5 * unit, fontSize: 12 * unit }, text),
   ];
 }
+
+const frame = (box) => ["seen-edge", "seen"].map((name) => svg("rect", { class: name, ...box }));
 
 function readout(scene, output, spans, size) {
   const sides = spans.map(([first, last]) => last - first + 1);
@@ -142,8 +147,13 @@ function phaseStrip(index, axis) {
   const bars = spans.map(([first, last], i) =>
     svg("rect", { x: i + 0.12, y: first - low, width: 0.76, height: last - first }),
   );
+  const middle = svg("line", { class: "centre", x2: spans.length, y1: -low, y2: -low });
   const view = `0 0 ${spans.length} ${high - low || 1}`;
-  place.append(svg("svg", { viewBox: view, preserveAspectRatio: "none", "aria-hidden": "true" }, ...bars));
+  const ends = [low, high].map((end) => tag("span", { textContent: `${end < 0 ? "" : "+"}${rounded(end)} px` }));
+  place.append(
+    tag("div", { className: "ends" }, ...ends),
+    svg("svg", { viewBox: view, preserveAspectRatio: "none", "aria-hidden": "true" }, ...bars, middle),
+  );
   return (output) =>
     bars.forEach((bar, i) => bar.classList.toggle("now", i === output % bars.length));
 }

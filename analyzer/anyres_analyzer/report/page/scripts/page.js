@@ -1,10 +1,10 @@
 // Brings the page to life; without scripts it is still a report to read.
 
-const part = (selector) => document.querySelector(selector);
+const find = (selector) => document.querySelector(selector);
 
-trySizes(part("#try"));
+trySizes(find("#try"));
 drawCosts();
 document.querySelectorAll(".stage:not(.tile)").forEach(drawField);
 document.querySelectorAll(".stage.tile").forEach(drawTile);
-searchLayers(part("#layer-table"), part("#search"), part("#found"));
-sortLayers(part("#layer-table"));
+searchLayers(find("#layer-table"), find("#search"), find("#found"));
+sortLayers(find("#layer-table"));

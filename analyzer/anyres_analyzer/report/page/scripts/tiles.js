@@ -47,8 +47,8 @@ function picture({ core, lead, source }, alignment, width) {
     svg("rect", { class: "halo", width: source[0], height: source[1] }),
     svg("path", { class: "mesh", d: mesh(source, alignment, unit) }),
     svg("rect", { class: "core", x: lead[0], y: lead[1], width: core[0], height: core[1] }),
-    ...named("core", lead[0] + core[0] / 2, lead[1] + core[1] / 2, unit),
-    ...named("halo", source[0] / 2, lead[1] / 2, unit, lead[1] > 20 * unit),
+    part("core", lead[0] + core[0] / 2, lead[1] + core[1] / 2, core[0] > 40 * unit, unit),
+    part("halo", source[0] / 2, lead[1] / 2, lead[1] > 20 * unit, unit),
     ...measures(0, lead[0], core[0], source[0], unit),
     svg("g", { transform: "matrix(0 1 1 0 0 0)" }, ...measures(1, lead[1], core[1], source[1], unit)),
   );
@@ -65,8 +65,8 @@ function mesh(source, alignment, unit) {
   }).join("");
 }
 
-const named = (text, x, y, unit, room = true) =>
-  room ? [label(text, x, y + 4 * unit, unit)] : [];
+const part = (text, x, y, fits, unit) =>
+  svg("g", { class: "part" }, ...(fits ? [label(text, x, y + 4 * unit, unit)] : []));
 
 // Lengths of halo, core, halo beside one edge; the other axis is the same, mirrored on the diagonal.
 function measures(axis, lead, core, length, unit) {
