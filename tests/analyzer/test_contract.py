@@ -457,3 +457,28 @@ def test_positions_computed_from_the_size_are_not_known() -> None:
     )
     width = analyze(model).sizes.width
     assert (width.verdict, width.node) == ("unknown", "'pick' (Gather)")
+
+
+def test_a_pool_that_was_the_whole_map_is_unsafe_on_larger_ones() -> None:
+    """Made for maps of 7 cells, 28 to 31 pixels; of 8 to 13 it reads the first 7."""
+    model = network(
+        f"""
+        a = MaxPool {DOWN} (x)
+        b = MaxPool {DOWN} (a)
+        [pool] c = AveragePool <kernel_shape=[7,7], strides=[7,7]> (b)
+        d = Flatten (c)
+        y = Gemm (d, fc)
+        """,
+        fully_connected(1),
+    )
+    analysis = analyze(model)
+    width = analysis.sizes.width
+    assert (width.verdict, width.minimum, width.maximum) == ("unsafe", 28, 31)
+    assert width.node == "'pool' (AveragePool)"
+    (silent,) = (w for w in analysis.witnesses if w.shows == "silently wrong")
+    assert max(silent.height, silent.width) == 32
+    poked = np.zeros((2, 1, silent.height, silent.width), np.float32)
+    poked[1, ..., 28:] = poked[1, ..., 28:, :] = 1000
+    session = ort.InferenceSession(model.SerializeToString())
+    quiet, loud = session.run(None, {"x": poked})[0]
+    assert (quiet == loud).all(), "nobody reads the last pixels"

@@ -3,7 +3,10 @@
 A classifier pools its map and feeds the pooled vector to a fully connected layer. Pooling takes any
 size, so no operator refuses another one; but the answer is one for the whole image, learned at one
 size, and its export pins the input. The node that makes it so is the head, and a refusal should
-name it. And where an operator without a rule stands between image and output, that sizes go through
+name it. A number that an export keeps of the traced size (a Resize to 512 pixels, the cells that an
+adaptive pool picks, the window of a pool that was the whole map) lets other sizes through and is
+right at few: the verdict is "unsafe", and the sizes are those it was made for, as far as they can be
+told. And where an operator without a rule stands between image and output, that sizes go through
 says nothing of what comes out: the verdict is "unknown".
 """
 
@@ -17,6 +20,7 @@ from anyres_analyzer.field.field import Field
 from anyres_analyzer.graph.graph import Graph, Node
 from anyres_analyzer.sizes.contract import AxisContract
 from anyres_analyzer.sizes.inverse import sizes_giving
+from anyres_analyzer.sizes.pooling import whole_maps
 from anyres_analyzer.sizes.trial import Extent
 
 _FULLY_CONNECTED = ("Gemm", "MatMul")
@@ -36,6 +40,8 @@ def explained(
     baked = next((b for f in found for b in f.breakers if b.effect is Effect.BAKED), None)
     if contract.maximum is None and baked is not None:
         return _made_for_one_size(contract, baked, extent)
+    if contract.maximum is not None:
+        contract = whole_maps(contract, graph, fields, extent)
     stranger = next((b for b in output.breakers if b.effect is Effect.UNKNOWN), None)
     if contract.maximum is None and stranger is not None:
         return replace(

@@ -46,7 +46,7 @@ def _refused(
 ) -> Iterator[Witness]:
     """Sizes beside those that the contract admits, along one axis or both."""
     heights, widths = (
-        sorted({n + 1, n - 1, 2 * n, axis.minimum - 1, n})
+        sorted({n + 1, n - 1, 2 * n, axis.minimum - 1, (axis.maximum or n) + 1, n})
         for n, axis in zip(works, (contract.height, contract.width), strict=True)
     )
     near = sorted(product(heights, widths), key=lambda size: _distance(size, works))
