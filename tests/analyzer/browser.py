@@ -7,7 +7,6 @@ port is opened and no client library is needed.
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import shutil
@@ -182,11 +181,6 @@ class Tab:
         """The addresses that were asked for."""
         requests = self.browser.events(self.session, "Network.requestWillBeSent")
         return [request["request"]["url"] for request in requests]
-
-    def picture(self, path: Path) -> None:
-        """Save the whole page as a PNG."""
-        answer = self.call("Page.captureScreenshot", captureBeyondViewport=True)
-        path.write_bytes(base64.b64decode(answer["data"]))
 
 
 _CONTRAST = """

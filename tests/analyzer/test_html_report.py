@@ -239,10 +239,12 @@ def test_a_1x1_convolution_is_explained_with_its_own_numbers(
 def test_an_fc_head_is_explained_with_its_own_numbers(
     browser: Browser, pages: dict[str, Path]
 ) -> None:
-    words = " ".join(browser.open(pages["over_space"]).texts("#weights article p"))
+    tab = browser.open(pages["over_space"])
+    words = " ".join(tab.texts("#weights article p"))
     assert "makes 5 values of 256: 1,280 parameters" in words
     assert "4 channels of 8x8" in words
-    assert f"with a map of 16x16 in front of that layer, it would hold {108 + 4 * 1280:,}" in words
+    rows = tab.texts("#weights article td")
+    assert rows[-4:] == ["32x32", "16x16", f"{4 * 1280:,}", f"{108 + 4 * 1280:,}"]
 
 
 def test_a_name_is_text_whatever_it_says(browser: Browser, tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ from anyres_analyzer.analysis import Analysis
 from anyres_analyzer.graph.graph import Node
 from anyres_analyzer.report.facts import Layer, Report, Size
 from anyres_analyzer.shapes.tensor import Tensors
-from anyres_analyzer.weights.growth import ParametersBySize, parameters_by_size
 from anyres_analyzer.weights.mixing import Mixing, mixing
 
 HEADS = ("fc over space", "fc")
@@ -38,12 +37,10 @@ class Head:
 
 @dataclass(frozen=True)
 class MixingHere:
-    """All that the page says of them; costs are those at `size`."""
+    """All that the page says of them."""
 
-    size: Size
     points: tuple[Mixing, ...]
     heads: tuple[Head, ...]
-    growth: tuple[ParametersBySize, ...]
 
     @property
     def weights(self) -> int:
@@ -76,11 +73,8 @@ def mixing_here(report: Report, analysis: Analysis, size: Size) -> MixingHere:
     """
     tensors = analysis.shapes.at(size[1], size[0])
     heads = tuple(_head(layer, analysis, tensors) for layer in report.layers if layer.kind in HEADS)
-    over_space = any(head.over_space for head in heads)
-    sizes = (size, (2 * size[0], 2 * size[1])) if over_space else ()
-    return MixingHere(
-        size, mixing(analysis, size[1], size[0]), heads, parameters_by_size(analysis, sizes)
-    )
+    measured = mixing(analysis, size[1], size[0]) if report.mixing is None else report.mixing
+    return MixingHere(measured, heads)
 
 
 def _head(layer: Layer, analysis: Analysis, tensors: Tensors) -> Head:

@@ -1,7 +1,8 @@
-// A line over an axis, drawn for the room that it has; pointer and arrow keys read it off.
+// Lines over an axis, drawn for the room that it has; pointer and arrow keys read it off.
 //
-//   chart(plot, { points: [{ x, y, says: ["512x512", "9 G"] }], across: PIXELS, up: COUNTS })
+//   chart(plot, { points: [{ x, ys: [9e9], says: ["512x512", "9 G"] }], across: PIXELS, up: COUNTS })
 //
+// The first of `ys` is filled, others are lines beside it.
 // `stepped` holds each value until the next, and `names` labels both ends of the axis.
 
 const ABOVE = 14;
@@ -12,7 +13,7 @@ function chart(plot, { points, across, up, log = false, stepped = false, names =
   const hint = tag("div", { className: "hint", hidden: true });
 
   function scales() {
-    const [xs, ys] = [points.map((p) => p.x), points.map((p) => p.y)];
+    const [xs, ys] = [points.map((p) => p.x), points.flatMap((p) => p.ys)];
     const high = Math.max(...ys);
     const low = log ? Math.min(...ys.filter((y) => y > 0), high) : 0;
     const rows = Math.max(3, Math.floor(plot.clientHeight / 46));
@@ -45,13 +46,11 @@ function chart(plot, { points, across, up, log = false, stepped = false, names =
       drawing.append(
         svg("text", { x: x(tick), y: room.bottom + 20, "text-anchor": anchor }, text),
       );
-    const line = path(points, x, y, stepped) + (stepped ? `H${room.right}` : "");
+    const paths = points[0].ys.map((_, i) => path(points, i, x, y, stepped ? room.right : null));
     const floor = `V${room.bottom}H${x(points[0].x)}Z`;
-    drawing.append(
-      svg("path", { class: "area", d: line + floor }),
-      svg("path", { class: "line", d: line }),
-    );
-    if (at !== null) mark(drawing, room, x(points[at].x), y(points[at].y));
+    drawing.append(svg("path", { class: "area", d: paths[0] + floor }));
+    paths.forEach((d, i) => drawing.append(svg("path", { class: `line line-${i}`, d })));
+    if (at !== null) mark(drawing, room, x(points[at].x), points[at].ys.map(y));
     plot.replaceChildren(drawing, hint);
     place(x);
   }
@@ -62,10 +61,10 @@ function chart(plot, { points, across, up, log = false, stepped = false, names =
     return [[first, names[0], "start"], [last, names[1], "end"]];
   }
 
-  function mark(drawing, room, x, y) {
+  function mark(drawing, room, x, ys) {
     drawing.append(
       svg("line", { class: "cursor", x1: x, x2: x, y1: room.top, y2: room.bottom }),
-      svg("circle", { class: "dot", cx: x, cy: y, r: 4.5 }),
+      ...ys.map((y) => svg("circle", { class: "dot", cx: x, cy: y, r: 4 })),
     );
   }
 
@@ -115,10 +114,12 @@ function between(low, high, start, stop, log) {
   return (value) => start + ((place(Math.max(value, log ? low : value)) - place(low)) / span) * (stop - start);
 }
 
-function path(points, x, y, stepped) {
-  const corner = (point, i) =>
-    stepped && i ? `H${x(point.x)}V${y(point.y)}` : `${i ? "L" : "M"}${x(point.x)} ${y(point.y)}`;
-  return points.map(corner).join("");
+// Through the `which`th value of every point; in steps, the last of which goes on to `end`.
+function path(points, which, x, y, end) {
+  const places = points.map((point) => [x(point.x), y(point.ys[which])]);
+  if (end === null) return `M${places.map((place) => place.join(" ")).join("L")}`;
+  const [first, ...rest] = places;
+  return `M${first.join(" ")}${rest.map(([right, level]) => `H${right}V${level}`).join("")}H${end}`;
 }
 
 const lines = (texts) => texts.map((textContent) => tag("div", { textContent }));

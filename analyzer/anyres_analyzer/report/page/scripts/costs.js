@@ -3,8 +3,8 @@
 function drawCosts() {
   const { along, points } = facts.curve;
   const charts = along === "nothing" ? [] : [
-    overSizes("macs-over-size", points, (cost) => cost.macs, COUNTS, along),
-    overSizes("memory-over-size", points, (cost) => cost.activation_bytes, BYTES, along),
+    overSizes("macs-over-size", points, COUNTS, along, (cost) => [cost.macs], macsOf),
+    overSizes("memory-over-size", points, BYTES, along, memories, memoryOf),
   ];
   for (const button of document.querySelectorAll("[data-scale]"))
     button.addEventListener("click", () => {
@@ -15,17 +15,22 @@ function drawCosts() {
   overNodes("memory-over-nodes", facts.timeline.moments);
 }
 
-function overSizes(id, costs, of, up, along) {
+const memories = (cost) => [cost.activation_bytes, cost.runtime_bytes, cost.arena_bytes];
+const macsOf = (cost) => [`${whole(cost.macs)} MACs`, `output ${cost.output_shape.join(" x ")}`];
+const memoryOf = (cost) => [
+  `alive ${exactly(cost.activation_bytes)}`,
+  `at ${cost.peak_node}`,
+  `ONNX Runtime ${exactly(cost.runtime_bytes)}`,
+  `its arena ${exactly(cost.arena_bytes)}`,
+];
+const exactly = (bytes) => `${whole(bytes)} bytes (${stored(bytes)})`;
+
+function overSizes(id, costs, up, along, values, described) {
   const side = along === "height" ? 1 : 0;
   const points = costs.map((cost) => ({
     x: cost.size[side],
-    y: of(cost),
-    says: [
-      times(cost.size),
-      `${whole(cost.macs)} MACs`,
-      `${whole(cost.activation_bytes)} bytes (${stored(cost.activation_bytes)})`,
-      `peak at ${cost.peak_node}`,
-    ],
+    ys: values(cost),
+    says: [times(cost.size), ...described(cost)],
   }));
   return chart(plotOf(id), { points, across: PIXELS, up, log: true });
 }
@@ -33,8 +38,8 @@ function overSizes(id, costs, of, up, along) {
 function overNodes(id, moments) {
   const points = moments.map(([node, bytes], x) => ({
     x,
-    y: bytes,
-    says: [`${whole(bytes)} bytes (${stored(bytes)})`, `at ${node}`],
+    ys: [bytes],
+    says: [exactly(bytes), `at ${node}`],
   }));
   chart(plotOf(id), { points, across: PIXELS, up: BYTES, stepped: true, names: ["first node", "last node"] });
 }
