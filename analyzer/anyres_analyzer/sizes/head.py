@@ -5,8 +5,8 @@ size, so no operator refuses another one; but the answer is one for the whole im
 size, and its export pins the input. The node that makes it so is the head, and a refusal should
 name it. A number that an export keeps of the traced size (a Resize to 512 pixels, the cells that an
 adaptive pool picks, the window of a pool that was the whole map) lets other sizes through and is
-right at few: the verdict is "unsafe", and the sizes are those it was made for, as far as they can be
-told. And where an operator without a rule stands between image and output, that sizes go through
+right at few: the verdict is "unsafe", and the sizes are those it was made for, as far as they can
+be told. And where an operator without a rule stands between image and output, that sizes go through
 says nothing of what comes out: the verdict is "unknown".
 """
 
