@@ -36,9 +36,23 @@ U_NET = """
 OVER_SPACE = """
     [stem] a = Conv <pads=[1,1,1,1], strides=[2,2]> (x, k3)
     [flat] b = Flatten (a)
-    [head] y = Gemm <transB=1> (b, fc)
+    [head] c = Gemm <transB=1> (b, fc)
+    [last] y = Gemm <transB=1> (c, fc2)
 """
-SHAPES = {"k3": (4, 3, 3, 3), "k1": (6, 4, 1, 1), "deep3": (4, 8, 3, 3), "fc": (5, 4 * 8 * 8)}
+POOLED = """
+    [stem] a = Conv <pads=[1,1,1,1], strides=[2,2]> (x, k3)
+    [pool] b = GlobalAveragePool (a)
+    [flat] c = Flatten (b)
+    [head] y = Gemm <transB=1> (c, fc3)
+"""
+SHAPES = {
+    "k3": (4, 3, 3, 3),
+    "k1": (6, 4, 1, 1),
+    "deep3": (4, 8, 3, 3),
+    "fc": (5, 4 * 8 * 8),
+    "fc2": (3, 5),
+    "fc3": (7, 4),
+}
 COLOURS = ".lead .about .finding .verdict .soft td code h2 .yes .no figcaption dt".split()
 
 
@@ -52,8 +66,10 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A page of each model."""
     folder = tmp_path_factory.mktemp("pages")
-    bodies = {"strided": STRIDED, "u_net": U_NET, "over_space": OVER_SPACE}
-    return {name: page(folder, model(body), name) for name, body in bodies.items()}
+    bodies = {"strided": STRIDED, "u_net": U_NET, "over_space": OVER_SPACE, "pooled": POOLED}
+    models = {name: model(body) for name, body in bodies.items()}
+    models["costless"] = model("y = MaxPool <kernel_shape=[2,2], strides=[2,2]> (x)", "n,3,h,64")
+    return {name: page(folder, proto, name) for name, proto in models.items()}
 
 
 def model(body: str, image: str = "n,3,h,w") -> onnx.ModelProto:
@@ -90,7 +106,7 @@ def box(tab: Tab, selector: str) -> list[float]:
 
 
 @pytest.mark.parametrize("dark", [False, True])
-@pytest.mark.parametrize("name", ["strided", "u_net", "over_space"])
+@pytest.mark.parametrize("name", ["strided", "u_net", "over_space", "costless"])
 def test_a_page_loads_without_a_complaint_and_fetches_nothing(
     name: str, dark: bool, browser: Browser, pages: dict[str, Path]
 ) -> None:
@@ -111,6 +127,15 @@ def test_cost_is_drawn_over_sizes_and_read_off_exactly(
     assert f"{(-(-width // 2)) ** 2 * (4 * 27 + 6 * 4):,} MACs" in tab.texts(".hint div")
     for chart in ("macs-over-size", "memory-over-size", "memory-over-nodes"):
         assert tab.value(f"document.querySelector('#{chart} .line').getTotalLength()") > 100
+
+
+def test_a_pinned_axis_stays_while_the_other_grows(
+    browser: Browser, pages: dict[str, Path]
+) -> None:
+    tab = browser.open(pages["costless"])
+    tab.hover("#macs-over-size .plot", across=0.98)
+    assert tab.texts(".hint b") == ["64x4096"]
+    assert tab.texts(".hint div") == ["0 MACs", "output 1 x 3 x 2048 x 32"]
 
 
 def test_arrow_keys_read_a_chart_too(browser: Browser, pages: dict[str, Path]) -> None:
@@ -244,7 +269,18 @@ def test_an_fc_head_is_explained_with_its_own_numbers(
     assert "makes 5 values of 256: 1,280 parameters" in words
     assert "4 channels of 8x8" in words
     rows = tab.texts("#weights article td")
-    assert rows[-4:] == ["32x32", "16x16", f"{4 * 1280:,}", f"{108 + 4 * 1280:,}"]
+    assert rows[-4:] == ["32x32", "16x16", f"{4 * 1280:,}", f"{108 + 4 * 1280 + 15:,}"]
+    assert "makes 3 values of 5" in words
+    assert "It mixes what an FC layer before it has made" in words
+
+
+def test_an_fc_head_behind_pooling_is_told_from_one_over_space(
+    browser: Browser, pages: dict[str, Path]
+) -> None:
+    words = " ".join(browser.open(pages["pooled"]).texts("#weights article p"))
+    assert "makes 7 values of 4: 28 parameters" in words
+    assert "4 channels of 112x112, is pooled first" in words
+    assert f"Over the flattened map it would need {7 * 4 * 112 * 112:,} weights" in words
 
 
 def test_a_name_is_text_whatever_it_says(browser: Browser, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ class Head:
     inputs: int
     outputs: int
     map: tuple[int, int, int] | None
-    """The last map in front of it; None where it is not known."""
+    """The last map in front of it; None where another FC layer stands between."""
 
     @property
     def over_space(self) -> bool:
@@ -86,9 +86,10 @@ def _head(layer: Layer, analysis: Analysis, tensors: Tensors) -> Head:
 
 
 def _map_before(node: Node, analysis: Analysis, tensors: Tensors) -> tuple[int, int, int] | None:
-    """(channels, width, height) of the last map with more than one pixel on the way to a node."""
+    """(channels, width, height) of the last map with several pixels that no FC layer has mixed."""
     graph = analysis.graph
-    makers = {made: maker for maker in graph.nodes for made in maker.made}
+    fc = {weight.node for weight in analysis.weights if weight.kind in HEADS}
+    makers = {made: n for n in graph.nodes if n.label not in fc for made in n.made}
     name = next((n for n in node.inputs if n and n not in graph.origins), None)
     while name is not None:
         shape = tensors[name].shape

@@ -14,10 +14,13 @@ function chart(plot, { points, across, up, log = false, stepped = false, names =
 
   function scales() {
     const [xs, ys] = [points.map((p) => p.x), points.flatMap((p) => p.ys)];
-    const high = Math.max(...ys);
-    const low = log ? Math.min(...ys.filter((y) => y > 0), high) : 0;
+    const high = Math.max(...ys) || 1;
+    const some = ys.filter((y) => y > 0);
+    const upLog = log && some.length > 0; // what costs nothing has no logarithm
+    const low = upLog ? Math.min(...some) : 0;
     const rows = Math.max(3, Math.floor(plot.clientHeight / 46));
-    const upTicks = log ? powers(low, high, up.powers, rows) : steps(high, rows, up.unit(high));
+    const levels = () => (some.length ? steps(high, rows, up.unit(high)) : [0]);
+    const upTicks = upLog ? powers(low, high, up.powers, rows) : levels();
     const left = 12 + 6.6 * Math.max(...upTicks.map((tick) => up.write(tick).length), 3);
     const room = { left, right: plot.clientWidth - 18, top: ABOVE, bottom: plot.clientHeight - BELOW };
     const columns = Math.max(2, Math.floor((room.right - left) / 64));
@@ -27,7 +30,7 @@ function chart(plot, { points, across, up, log = false, stepped = false, names =
       upTicks,
       acrossTicks: log ? powers(first, last, across.powers, columns) : steps(last, columns),
       x: between(first, last, room.left, room.right, log),
-      y: between(low, high, room.bottom, room.top, log),
+      y: between(low, high, room.bottom, room.top, upLog),
     };
   }
 
