@@ -105,6 +105,23 @@ def box(tab: Tab, selector: str) -> list[float]:
     return [float(tab.value(f"{found}.getAttribute('{name}') ?? 0")) for name in names]
 
 
+@pytest.mark.parametrize(
+    ("name", "sentences"),
+    [
+        ("strided", ["a map of 6 channels, with an answer for every 2x2", "every size from 1x1"]),
+        ("u_net", ["with an answer for every pixel", "Its sides must have 2, 4, ... pixels"]),
+        ("over_space", ["one answer of 3 channels", "widths of 15 to 16 and heights of 15 to 16"]),
+        ("costless", ["Widths are 64, heights at least 2 pixels", "costs 0 multiply-adds"]),
+    ],
+)
+def test_the_first_paragraph_says_what_the_model_is(
+    name: str, sentences: list[str], browser: Browser, pages: dict[str, Path]
+) -> None:
+    (lead,) = browser.open(pages[name]).texts(".lead")
+    for sentence in sentences:
+        assert sentence in lead
+
+
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("name", ["strided", "u_net", "over_space", "costless"])
 def test_a_page_loads_without_a_complaint_and_fetches_nothing(
@@ -127,6 +144,16 @@ def test_cost_is_drawn_over_sizes_and_read_off_exactly(
     assert f"{(-(-width // 2)) ** 2 * (4 * 27 + 6 * 4):,} MACs" in tab.texts(".hint div")
     for chart in ("macs-over-size", "memory-over-size", "memory-over-nodes"):
         assert tab.value(f"document.querySelector('#{chart} .line').getTotalLength()") > 100
+
+
+def test_memory_is_read_off_node_by_node(browser: Browser, pages: dict[str, Path]) -> None:
+    tab = browser.open(pages["strided"])
+    tab.value("document.querySelector('#memory-over-nodes .plot').focus()")
+    image, stem, mix = 4 * 3 * 224**2, 4 * 4 * 112**2, 4 * 6 * 112**2
+    for alive in (image, image + stem, image + stem + mix):
+        tab.press("ArrowRight")
+        (shown,) = tab.texts(".hint b")
+        assert shown.startswith(f"{alive:,} bytes")
 
 
 def test_a_pinned_axis_stays_while_the_other_grows(

@@ -34,11 +34,13 @@ function drawField(stage) {
     draw();
   }
 
-  drawing.addEventListener("pointermove", (event) => {
+  const follow = (event) => {
     const point = new DOMPoint(event.clientX, event.clientY);
     const { x, y } = point.matrixTransform(drawing.getScreenCTM().inverse());
     move([x, y].map((pixel, i) => nearestOutput(scene.sight[i], pixel)));
-  });
+  };
+  drawing.addEventListener("pointermove", follow);
+  drawing.addEventListener("pointerdown", follow);
   stage.querySelector(".picture").addEventListener("keydown", (event) => {
     const step = ARROWS[event.key];
     if (!step) return;
