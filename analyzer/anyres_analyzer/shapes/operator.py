@@ -88,19 +88,19 @@ class Operator:
         below, own_rule = OWN_RULES.get(node.op_type, (0, None))
         if own_rule is not None and self._opset < below:
             return own_rule(node, [tensor for tensor in inputs if tensor is not None])
+        schema = self._schema
         given = {f"i{i}": tensor for i, tensor in enumerate(inputs) if tensor is not None}
-        types = {
-            name: helper.make_tensor_type_proto(tensor.elem_type, tensor.shape)
-            for name, tensor in given.items()
-        }
+        if node.op_type in _CELL_BY_CELL and len({tensor.shape for tensor in given.values()}) == 1:
+            return (replace(given["i0"], value=None),)
+        types = {name: tensor.type_proto for name, tensor in given.items()}
         data = {
             name: numpy_helper.from_array(tensor.value, name)
             for name, tensor in given.items()
-            if tensor.value is not None
+            if tensor.value is not None and tensor.may_steer
         }
         try:
             inferred = shape_inference.infer_node_outputs(
-                self._schema(node), self._proto, types, data, opset_imports=[self._import]
+                schema, self._proto, types, data, opset_imports=[self._import]
             )
         except (shape_inference.InferenceError, checker.ValidationError, ValueError) as error:
             return Impossible(_first_line(error))
@@ -111,7 +111,9 @@ class Operator:
             return outputs
         return tuple(_without_late_windows(node, image, output) for output in outputs)
 
-    def _schema(self, node: Node) -> defs.OpSchema:
+    @cached_property
+    def _schema(self) -> defs.OpSchema:
+        node = self._node
         try:
             return defs.get_schema(node.op_type, self._opset, node.proto.domain)
         except defs.SchemaError as error:
@@ -191,6 +193,10 @@ def _map_and_mask(node: Node, inputs: Sequence[Tensor]) -> Outputs:
     return tuple(Tensor(image.shape, elem_type) for elem_type in outputs)
 
 
+# Of maps of one shape these make another: most nodes, and ONNX need not be asked.
+_CELL_BY_CELL = frozenset(
+    "Add Clip Div Elu Gelu HardSigmoid HardSwish LeakyRelu Mul PRelu Relu Sigmoid Sub Tanh".split()
+)
 _EVERY = 1000
 # What ONNX has no shape rule for at opsets below the one given.
 OWN_RULES: Mapping[str, tuple[int, Callable[[Node, Sequence[Tensor]], Outputs]]] = {

@@ -8,8 +8,11 @@ from functools import cached_property
 from math import prod
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
-from onnx import helper
+from onnx import TypeProto, helper
+
+FEW = 16  # floats that may be scales of a resize; more are a bias
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,18 @@ class Tensor:
         """Equal for tensors that no operator's shape rule can tell apart."""
         value = None if self.value is None else self.value.tobytes()
         return self.shape, self.elem_type, value
+
+    @cached_property
+    def type_proto(self) -> TypeProto:
+        """What ONNX's inference is told of it."""
+        return helper.make_tensor_type_proto(self.elem_type, self.shape)
+
+    @property
+    def may_steer(self) -> bool:
+        """Whether its value can decide a shape: whole numbers, or a few (scales, limits)."""
+        if self.value is None:
+            return False
+        return self.value.size <= FEW or not np.issubdtype(self.value.dtype, np.floating)
 
     def same_as(self, other: Tensor) -> bool:
         """Whether both are certainly the same numbers."""
