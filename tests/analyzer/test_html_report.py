@@ -192,6 +192,8 @@ def test_the_receptive_field_follows_the_pointer(browser: Browser, pages: dict[s
         "rows": "199 to 201",
     }
     assert box(tab, ".stage .seen") == [99, 199, 3, 3]
+    veil = tab.value("document.querySelector('.stage .veil').getAttribute('d')")
+    assert veil == "M0 0H256V256H0ZM99 199h3v3h-3Z"
 
 
 def test_arrow_keys_move_the_output_pixel_and_stop_at_the_border(
