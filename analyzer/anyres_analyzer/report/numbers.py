@@ -12,5 +12,5 @@ def scaled(count: int) -> str:
 
 
 def mebibytes(count: int) -> str:
-    """Bytes in MiB: 25.1 MiB."""
-    return f"{count / 2**20:,.1f} MiB"
+    """Bytes in MiB, or in KiB where those are few: 25.1 MiB, 12.0 KiB."""
+    return f"{count / 2**20:,.1f} MiB" if count >= 2**20 else f"{count / 2**10:,.1f} KiB"
