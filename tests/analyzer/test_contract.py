@@ -482,3 +482,23 @@ def test_a_pool_that_was_the_whole_map_is_unsafe_on_larger_ones() -> None:
     session = ort.InferenceSession(model.SerializeToString())
     quiet, loud = session.run(None, {"x": poked})[0]
     assert (quiet == loud).all(), "nobody reads the last pixels"
+
+
+def test_a_transposed_convolution_to_a_given_shape_is_unsafe() -> None:
+    """It takes every map that paints as much, and makes 40 cells of each."""
+    model = network("[up] y = ConvTranspose <strides=[2,2], output_shape=[40,40]> (x, k3)", W3)
+    width = analyze(model).sizes.width
+    assert (width.verdict, width.minimum, width.node) == ("unsafe", 19, "'up' (ConvTranspose)")
+    assert runs(model, 19, 50) == (1, 1, 40, 40)
+    with pytest.raises((Fail, RuntimeException)):
+        runs(model, 18, 20)
+
+
+def test_halves_of_a_map_have_a_formula_of_their_own_period() -> None:
+    model = network("a, b = Split <axis=3, num_outputs=2> (x)\ny = Relu (a)")
+    analysis = analyze(model)
+    for width in (61, 62):
+        formula = analysis.formula(16, width)
+        assert formula is not None
+        assert formula.lattice.period[1] == 2
+        assert formula.peak(16, width)[0] == analysis.cost(16, width).activation_bytes

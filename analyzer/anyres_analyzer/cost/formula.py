@@ -37,6 +37,7 @@ from anyres_analyzer.sizes.contract import AxisContract, SizeContract
 DEGREES = (1, 2, 3)
 STARTS = (0, 2, 8)  # periods above the smallest size, whose borders may be all that there is
 FAR = 37
+REPEATS = (1, 2, 3, 4)  # of the lattices' period: halves and the like of a map repeat later
 
 
 @dataclass(frozen=True)
@@ -98,28 +99,32 @@ class FormulaModel:
         Raises:
             Inadmissible: the contract admits the size, and the graph does not.
         """
-        starts = (
-            _smallest(axis, n, period)
-            for axis, n, period in zip(self._axes, (height, width), self._periods, strict=True)
-        )
-        formula = self._of_class(*starts)
-        if formula is None or formula.lattice.place(height, width) is None:
-            return None
-        return formula
+        for times in REPEATS:
+            periods = self._periods[0] * times, self._periods[1] * times
+            starts = (
+                _smallest(axis, n, period)
+                for axis, n, period in zip(self._axes, (height, width), periods, strict=True)
+            )
+            formula = self._of_class(periods, *starts)
+            if formula and formula.lattice.place(height, width) is not None:
+                return formula
+        return None
 
-    def _fit(self, height: int, width: int) -> Formula | None:
+    def _fit(self, periods: tuple[int, int], height: int, width: int) -> Formula | None:
         candidates = (
-            self._fitted(Lattice(self._start(height, width, above), self._periods), degree)
+            self._fitted(Lattice(self._start(periods, height, width, above), periods), degree)
             for above in STARTS
             for degree in DEGREES
         )
         return next((formula for formula in candidates if formula), None)
 
-    def _start(self, height: int, width: int, above: int) -> tuple[int, int]:
+    def _start(
+        self, periods: tuple[int, int], height: int, width: int, above: int
+    ) -> tuple[int, int]:
         """Further up along the axes that go on."""
         return (
-            height + above * self._periods[0] * self._open(0),
-            width + above * self._periods[1] * self._open(1),
+            height + above * periods[0] * self._open(0),
+            width + above * periods[1] * self._open(1),
         )
 
     def _open(self, axis: int) -> bool:

@@ -57,7 +57,10 @@ def transposed(call: Call) -> Field:
         return image.broken(call.node, "it contracts the axis as channels")
     weight = call.tensor(1)
     window = window_of(call.node, axis, weight.shape if weight else None)
-    if window.same or call.node.attributes.get("output_shape"):
+    if given := call.node.attributes.get("output_shape"):
+        reason = f"it makes {given[axis]} of any size"
+        return image.broken(call.node, reason, dim=image.dim, effect=Effect.BAKED)
+    if window.same:
         return image.broken(call.node, "its padding depends on the image's size", dim=image.dim)
     layer = reach.transposed(window.taps, window.stride, window.dilation, window.pad_before)
     return image.through(layer, call.node)

@@ -88,6 +88,8 @@ class Operator:
         below, own_rule = OWN_RULES.get(node.op_type, (0, None))
         if own_rule is not None and self._opset < below:
             return own_rule(node, [tensor for tensor in inputs if tensor is not None])
+        if node.attributes.get("output_shape"):
+            return _painted_to_a_shape(node, inputs)
         schema = self._schema
         given = {f"i{i}": tensor for i, tensor in enumerate(inputs) if tensor is not None}
         if node.op_type in _CELL_BY_CELL and len({tensor.shape for tensor in given.values()}) == 1:
@@ -145,6 +147,16 @@ def _tensor(node: Node, proto: onnx.TypeProto | None) -> Tensor:
             "it depends on pixels, or on a constant that lies in external data"
         )
     return Tensor(tuple(d.dim_value for d in dims), proto.tensor_type.elem_type)
+
+
+def _painted_to_a_shape(node: Node, inputs: Sequence[Tensor | None]) -> Outputs:
+    """ConvTranspose with `output_shape`, of which ONNX infers a shape of lower rank."""
+    image, weight = inputs[0], inputs[1]
+    assert image is not None, "a required input that ONNX's checker guarantees"
+    assert weight is not None, "likewise"
+    channels = weight.shape[1] * node.attributes.get("group", 1)
+    sides = tuple(node.attributes["output_shape"])[-(len(image.shape) - 2) :]
+    return (Tensor((image.shape[0], channels, *sides), image.elem_type),)
 
 
 def _without_late_windows(node: Node, image: Tensor, output: Tensor) -> Tensor:

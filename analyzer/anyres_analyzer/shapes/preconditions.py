@@ -46,6 +46,17 @@ def _channels_agree(node: Node, inputs: Inputs) -> str | None:
     return _window_fits(node, inputs)
 
 
+def _reaches_its_shape(node: Node, inputs: Inputs) -> str | None:
+    """Of what it paints, ConvTranspose cuts to `output_shape`; it adds less than a stride."""
+    image, weight = _present(inputs[0]), _present(inputs[1])
+    for axis, wanted in enumerate(node.attributes.get("output_shape") or ()):
+        window = window_of(node, axis, weight.shape)
+        painted = window.stride * image.shape[2 + axis] + window.extent - 1
+        if painted < wanted:
+            return f"it paints {painted} cells of the {wanted} that it is to make"
+    return None
+
+
 def _product_agrees(node: Node, inputs: Inputs) -> str | None:
     left, right = _present(inputs[0]), _present(inputs[1])
     ranks = len(left.shape), len(right.shape)
@@ -157,6 +168,7 @@ def _present(tensor: Tensor | None) -> Tensor:
 
 CHECKS: Mapping[str, Callable[[Node, Inputs], str | None]] = {
     "Conv": _channels_agree,
+    "ConvTranspose": _reaches_its_shape,
     "MaxPool": _window_fits,
     "AveragePool": _window_fits,
     "LpPool": _window_fits,
