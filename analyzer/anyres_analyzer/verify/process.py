@@ -43,6 +43,7 @@ def ask(request: Mapping[str, Any]) -> Answer:
         return {"refused": f"its process was ended by {name}"}
     if ended.returncode:
         lines = ended.stderr.strip().splitlines() or ["it said nothing"]
-        raise CannotVerify(f"ONNX Runtime cannot run the model: {lines[-1]}")
+        why = lines[-1].rpartition(" : ")[2]  # behind its class and code
+        raise CannotVerify(f"ONNX Runtime cannot run the model: {why}")
     answer: Answer = json.loads(ended.stdout)
     return answer
