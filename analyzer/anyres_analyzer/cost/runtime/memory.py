@@ -1,20 +1,26 @@
 """Peak memory of ONNX Runtime's CPU provider for one image, with its arena off and on.
 
 Off, every buffer is taken when it is made and given back after its last use, so the peak is what is
-alive, workspace included. (glibc keeps freed buffers below its mmap threshold, which it raises to
-32 MiB by itself; with MALLOC_MMAP_THRESHOLD_ set, what is freed goes back at once.) On, nothing is
-given back: buffers are placed in regions, best fit first, and regions double.
+alive, workspace included. With memory patterns, which are on unless switched off, that holds for
+the first image of a size; later ones get one block for all. On, nothing is ever given back.
 
-The image belongs to the caller and is not counted; the outputs are.
+The image belongs to the caller and is not counted; the outputs are. Weights are not either: they
+are there before, once as the file has them or, where kernels want them blocked or packed, in that
+form. What a process shows may be more: glibc keeps freed buffers below its mmap threshold, which it
+raises by itself to 32 MiB; with MALLOC_MMAP_THRESHOLD_=65536 what is freed goes back at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from math import prod
 
 from anyres_analyzer.cost.runtime import facts
-from anyres_analyzer.cost.runtime.lowering import RuntimeCall, lowered
+from anyres_analyzer.cost.runtime.arena import Arena
+from anyres_analyzer.cost.runtime.lowering import lowered
+from anyres_analyzer.cost.runtime.pattern import reach
+from anyres_analyzer.cost.runtime.schedule import Event, events
 from anyres_analyzer.graph.graph import Graph
 from anyres_analyzer.shapes.tensor import Tensors
 
@@ -23,120 +29,65 @@ from anyres_analyzer.shapes.tensor import Tensors
 class RuntimeMemory:
     """Bytes beyond weights and image.
 
-    `arena_off_bytes` is the peak, and `peak_node` whose turn it is then; `arena_on_bytes` is what
-    the arena has reserved, and holds, after the first image of this size.
+    `arena_off_bytes` is the peak, and `peak_node` whose turn it is then; `repeated_bytes` is the
+    peak of later images of this size where memory patterns are on; `arena_on_bytes` is what the
+    arena has reserved, and holds, when images of this size have gone through, patterns being on.
     """
 
     arena_off_bytes: int
     arena_on_bytes: int
+    repeated_bytes: int
     peak_node: str
 
 
 def predict(graph: Graph, tensors: Tensors) -> RuntimeMemory:
     """At the size that these tensors were walked at."""
-    calls = lowered(graph, tensors)
-    static = all(isinstance(dim, int) for dim in graph.image.dims)
-    events = list(_events(calls, {output.name for output in graph.outputs}, static=static))
-    peak, where = _most_alive(events)
-    return RuntimeMemory(peak, _reserved(events), where)
+    happening = tuple(events(lowered(graph, tensors)))
+    alive = tuple(_alive(happening))
+    peak = max(range(len(alive)), key=alive.__getitem__)
+    return RuntimeMemory(
+        arena_off_bytes=alive[peak],
+        arena_on_bytes=_reserved(graph, happening),
+        repeated_bytes=_repeated(happening),
+        peak_node=happening[peak].node,
+    )
 
 
-@dataclass(frozen=True)
-class _Event:
-    """A buffer is taken (bytes above 0) or given back."""
-
-    buffer: str
-    bytes: int
-    node: str
-
-
-def _events(calls: tuple[RuntimeCall, ...], outputs: set[str], *, static: bool) -> Iterable[_Event]:
-    """In the order they happen; a buffer that is written over goes on under its first name."""
-    last = {name: index for index, call in enumerate(calls) for name in (*call.reads, call.makes)}
-    names: dict[str, str] = {}  # buffer -> the name it was taken under
-    taken: set[str] = set()
-    for index, call in enumerate(calls):
-        dying = [n for n in dict.fromkeys(call.reads) if last[n] == index and n not in outputs]
-        over = next((n for n in call.may_overwrite if static and n in dying and n in names), None)
-        names[call.makes] = names[over] if over else call.makes
-        if not over:
-            yield _Event(call.makes, call.bytes, call.node)
-            taken.add(call.makes)
-        if call.workspace_bytes:
-            yield _Event("workspace", call.workspace_bytes, call.node)
-            yield _Event("workspace", 0, call.node)
-        unread = [call.makes] if last[call.makes] == index and call.makes not in outputs else []
-        for name in (*(n for n in dying if n != over), *unread):
-            if names.get(name) in taken:
-                taken.remove(names[name])
-                yield _Event(names[name], 0, call.node)
-
-
-def _most_alive(events: Iterable[_Event]) -> tuple[int, str]:
-    alive: dict[str, int] = {}
-    peak, where = 0, ""
-    for event in events:
+def _alive(happening: Iterable[Event]) -> Iterator[int]:
+    sizes: dict[str, int] = {}
+    alive = 0
+    for event in happening:
+        alive += event.bytes - sizes.pop(event.buffer, 0)
         if event.bytes:
-            alive[event.buffer] = event.bytes
-        else:
-            alive.pop(event.buffer, None)
-        if sum(alive.values()) > peak:
-            peak, where = sum(alive.values()), event.node
-    return peak, where
+            sizes[event.buffer] = event.bytes
+        yield alive
 
 
-def _reserved(events: Iterable[_Event]) -> int:
-    arena = _Arena()
-    for event in events:
-        if event.bytes:
-            arena.take(event.buffer, event.bytes)
-        else:
-            arena.give_back(event.buffer)
-    return sum(region.bytes for region in arena.regions)
+def _repeated(happening: tuple[Event, ...]) -> int:
+    """What has been written to of the block, and what lies beside it."""
+    beside = [
+        event if event.is_output or event.is_workspace else replace(event, bytes=0)
+        for event in happening
+    ]
+    return max(block + rest for block, rest in zip(reach(happening), _alive(beside), strict=True))
 
 
-@dataclass
-class _Region:
-    bytes: int
-    blocks: dict[str, tuple[int, int]]  # buffer -> offset and bytes
-
-    def best_gap(self, needed: int) -> tuple[int, int] | None:
-        """Bytes and offset of the smallest gap that holds so many."""
-        found, end = [], 0
-        for offset, size in (*sorted(self.blocks.values()), (self.bytes, 0)):
-            if offset - end >= needed:
-                found.append((offset - end, end))
-            end = max(end, offset + size)
-        return min(found, default=None)
+def _reserved(graph: Graph, happening: tuple[Event, ...]) -> int:
+    """For two images of this size, beyond what the weights have reserved before."""
+    arena = Arena()
+    for node in graph.nodes:
+        if node.op_type in facts.ARENA_PACKED and node.inputs[1] in graph.constants:
+            elements = prod(graph.constants[node.inputs[1]].shape)
+            arena.take(f"{node.label}'s weights", elements * facts.FLOAT_BYTES)
+    weights = arena.reserved_bytes
+    arena.run(happening)
+    arena.run(_patterned(happening))
+    return arena.reserved_bytes - weights
 
 
-class _Arena:
-    """Best fit in regions that double, as in TensorFlow's BFC allocator."""
-
-    def __init__(self) -> None:
-        self.regions: list[_Region] = []
-        self._next = facts.ARENA_FIRST_BYTES
-
-    def take(self, buffer: str, size: int) -> None:
-        needed = -(-size // facts.ARENA_ALIGNMENT) * facts.ARENA_ALIGNMENT
-        gaps = ((region.best_gap(needed), region) for region in self.regions)
-        fitting = [(gap, region) for gap, region in gaps if gap]
-        if fitting:
-            (_, offset), region = min(fitting, key=lambda found: found[0])
-        else:
-            region, offset = self._extended(needed), 0
-        region.blocks[buffer] = (offset, needed)
-
-    def give_back(self, buffer: str) -> None:
-        for region in self.regions:
-            region.blocks.pop(buffer, None)
-
-    def _extended(self, needed: int) -> _Region:
-        enough = self._next >= needed
-        while self._next < needed:
-            self._next *= 2
-        region = _Region(self._next, {})
-        self.regions.append(region)
-        if enough:
-            self._next *= 2
-        return region
+def _patterned(happening: tuple[Event, ...]) -> tuple[Event, ...]:
+    """What is left to take when one block holds all that was planned."""
+    block = Event("block", max(reach(happening)), "memory pattern")
+    outputs = {event.buffer for event in happening if event.is_output}
+    beside = (event for event in happening if event.is_workspace or event.buffer in outputs)
+    return (block, *beside, replace(block, bytes=0))
