@@ -227,3 +227,17 @@ def test_of_two_branches_the_later_in_the_file_runs_first(
     onnx.save(parsed(body, image="1,16,H,W"), tmp_path / "net.onnx")
     first = taken(tmp_path / "net.onnx", 512, "off")["first"]
     assert first == pytest.approx(maps * 64 * MAP, rel=0.02)
+
+
+def test_it_is_said_where_too_little_is_known() -> None:
+    assert foretold("y = Conv (x, k16)", weights=WEIGHTS).doubt is None
+    attention = foretold("a = Relu (x)\nb = Transpose <perm=[0,1,3,2]> (a)\ny = MatMul (a, b)")
+    assert attention.doubt == "'y' (MatMul) is part of an attention, whose fusions are not followed"
+    half = foretold("a = Cast <to=10> (x)\nb = Relu (a)\ny = Cast <to=1> (b)").doubt
+    assert half == "'a' (Cast) makes no float32 numbers: conversions are not followed"
+    quantized = foretold(
+        "a = QuantizeLinear (x, s, z)\ny = DequantizeLinear (a, s, z)",
+        weights="float s = {1}, uint8 z = {0}",
+    ).doubt
+    assert quantized is not None
+    assert quantized.startswith("'a' (QuantizeLinear) is fused with quantized")
