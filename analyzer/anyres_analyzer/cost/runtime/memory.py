@@ -5,15 +5,16 @@ alive, workspace included. With memory patterns, which are on unless switched of
 the first image of a size; later ones get one block for all. On, nothing is ever given back.
 
 The image belongs to the caller and is not counted; the outputs are. Weights are not either: they
-are there before, once as the file has them or, where kernels want them blocked or packed, in that
-form. What a process shows may be more: glibc keeps freed buffers below its mmap threshold, which it
+are there before, and once: what is blocked or packed replaces what it is made of (measured: 0.3 to
+6.3 MiB beyond the file, of five files of 13 to 528). What a process shows may be more: glibc keeps freed buffers below its mmap threshold, which it
 raises by itself to 32 MiB; with MALLOC_MMAP_THRESHOLD_=65536 what is freed goes back at once.
 
 Two things are not looked at. A file may name sizes of maps inside (torch's newer exporter does, in
 `value_info`), by which ONNX Runtime knows more of them to be equal, fuses and places otherwise:
 measured at 320x320, 0.65 to 1.5 times of what is taken on 6 of 33 convolutional networks of that
-exporter, and within 3 % on the same 6 without the names. And with memory patterns, sizes whose sides have the same exclusive or (all
-squares, for one) share a block, so that a small image takes as much as the first, large one.
+exporter, and within 3 % on the same 6 without the names. And with memory patterns, sizes whose
+sides have the same exclusive or (all squares, for one) share the block of the first, so that a
+small image takes as much as a large one did.
 """
 
 from __future__ import annotations
