@@ -6,8 +6,9 @@ the first image of a size; later ones get one block for all. On, nothing is ever
 
 The image belongs to the caller and is not counted; the outputs are. Weights are not either: they
 are there before, and once: what is blocked or packed replaces what it is made of (measured: 0.3 to
-6.3 MiB beyond the file, of five files of 13 to 528). What a process shows may be more: glibc keeps freed buffers below its mmap threshold, which it
-raises by itself to 32 MiB; with MALLOC_MMAP_THRESHOLD_=65536 what is freed goes back at once.
+6.3 MiB beyond the file, of five files of 13 to 528). What a process shows may be more: glibc keeps
+freed buffers below its mmap threshold, which it raises by itself to 32 MiB; with
+MALLOC_MMAP_THRESHOLD_=65536 what is freed goes back at once.
 
 Two things are not looked at. A file may name sizes of maps inside (torch's newer exporter does, in
 `value_info`), by which ONNX Runtime knows more of them to be equal, fuses and places otherwise:
