@@ -241,3 +241,8 @@ def test_it_is_said_where_too_little_is_known() -> None:
     ).doubt
     assert quantized is not None
     assert quantized.startswith("'a' (QuantizeLinear) is fused with quantized")
+
+
+def test_an_image_that_is_the_output_too_is_copied() -> None:
+    assert foretold("y = Identity (x)").arena_off_bytes == MAP
+    assert foretold("a = Identity (x)\ny = Identity (a)").arena_off_bytes == MAP

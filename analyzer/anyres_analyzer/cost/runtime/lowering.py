@@ -82,7 +82,7 @@ class _Lowering:
         if len(maps) != 1:
             return False
         source = maps[0]
-        if node.op_type in facts.GONE or self._folding.is_padding_of_a_convolution(node):
+        if self._is_nothing(node, source) or self._folding.is_padding_of_a_convolution(node):
             self._buffers.alias(made, source)
         elif self._is_part_of_weights(node, source):
             self._buffers.alias(made, source)
@@ -93,6 +93,12 @@ class _Lowering:
             return False
         return True
 
+    def _is_nothing(self, node: Node, source: str) -> bool:
+        """Unless it has to copy the caller's image for the caller."""
+        outputs = {output.name for output in self._graph.outputs}
+        copies = self._buffers.of(source) == self._graph.image.name and node.made[0] in outputs
+        return node.op_type in facts.GONE and not copies
+
     def _is_part_of_weights(self, node: Node, source: str) -> bool:
         maker = self._linear.get(source)
         if maker is None or self._uses[source] != 1:
@@ -101,7 +107,7 @@ class _Lowering:
 
     def _may_be_a_view(self, made: str, source: str) -> bool:
         outputs = {output.name for output in self._graph.outputs}
-        return made not in outputs and source != self._graph.image.name
+        return made not in outputs and self._buffers.of(source) != self._graph.image.name
 
     def _convolution(self, node: Node, maps: Maps) -> bool:
         if node.op_type not in ("Conv", "ConvTranspose"):
