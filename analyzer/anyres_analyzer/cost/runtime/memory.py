@@ -12,7 +12,7 @@ MALLOC_MMAP_THRESHOLD_=65536 what is freed goes back at once.
 
 Two things are not looked at. A file may name sizes of maps inside (torch's newer exporter does, in
 `value_info`), by which ONNX Runtime knows more of them to be equal, fuses and places otherwise:
-measured at 320x320, 0.65 to 1.5 times of what is taken on 6 of 33 convolutional networks of that
+measured at 320x320, 0.65 to 1.5 times of what is taken on 6 of 34 convolutional networks of that
 exporter, and within 3 % on the same 6 without the names. And with memory patterns, sizes whose
 sides have the same exclusive or (all squares, for one) share the block of the first, so that a
 small image takes as much as a large one did.
