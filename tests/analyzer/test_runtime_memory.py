@@ -75,11 +75,11 @@ def test_what_the_arena_keeps_is_foretold(tmp_path: Path) -> None:
 @linux
 @pytest.mark.slow
 @pytest.mark.parametrize("name", WHOLE)
-def test_it_holds_from_256_to_2048_pixels(name: str, tmp_path: Path) -> None:
+def test_it_holds_from_256_to_1024_pixels(name: str, tmp_path: Path) -> None:
     path = tmp_path / "net.onnx"
     onnx.save(WHOLE[name]().model(weights=True), path)
     analysis = analyze(path)
-    for side in (256, 512, 1024, 2048):
+    for side in (256, 512, 1024):
         least = analysis.sizes.height.at_least(side)
         memory, off = analysis.runtime_memory(least, least), taken(path, least, "off")
         assert memory.arena_off_bytes == pytest.approx(off["first"], rel=0.15), side
