@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from anyres_analyzer.analysis import Analysis
 from anyres_analyzer.report.facts import Finding
 from anyres_analyzer.sizes.contract import AxisContract
-from anyres_analyzer.sizes.witness import SILENT
+from anyres_analyzer.sizes.witness import PASSES, SILENT
 
 ERROR, WARNING = "error", "warning"
 
@@ -16,7 +16,16 @@ def findings(analysis: Analysis) -> tuple[Finding, ...]:
     """Errors first."""
     found = [*_declarations(analysis), *_silence(analysis), *_joins(analysis)]
     found += [Finding(WARNING, None, remark) for remark in analysis.graph.remarks]
+    found += _doubts(analysis)
     return tuple(sorted(found, key=lambda finding: finding.level != ERROR))
+
+
+def _doubts(analysis: Analysis) -> Iterator[Finding]:
+    """Why what ONNX Runtime takes may be far from what is foretold."""
+    passes = next(witness for witness in analysis.witnesses if witness.shows == PASSES)
+    doubt = analysis.runtime_memory(passes.height, passes.width).doubt
+    if doubt:
+        yield Finding(WARNING, None, f"what ONNX Runtime takes may be foretold wrongly: {doubt}")
 
 
 def _declarations(analysis: Analysis) -> Iterator[Finding]:
