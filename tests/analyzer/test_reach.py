@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from anyres_analyzer import analyze
+from anyres_analyzer.published.unet import unet
 
 WIDTH = 28
 FAR = 24  # more than what three layers cut or pad
@@ -405,3 +406,12 @@ def test_a_linear_resize_up_and_down_reads_its_neighbours(mode: str) -> None:
     assert_covered(
         network(chain([layer.replace("SCALE", "scale3"), layer.replace("SCALE", "halve")]))
     )
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_the_u_net_of_the_paper_sees_188_to_204_pixels_in_16_phases(same: bool) -> None:
+    field = analyze(unet(same=same).model()).receptive_field
+    assert field is not None
+    sizes = [last - first + 1 for first, last in field.width.phases]
+    assert (len(sizes), field.width.advance) == (16, 16)
+    assert (min(sizes), max(sizes), field.width.size) == (188, 204, 204)
