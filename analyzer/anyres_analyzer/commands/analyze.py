@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +13,7 @@ import typer
 if TYPE_CHECKING:
     from anyres_analyzer.analysis import Analysis
     from anyres_analyzer.cost.reconcile import Convention
-    from anyres_analyzer.report.facts import Report
+    from anyres_analyzer.report.facts import Report, Size
 
 
 def analyze(
@@ -55,58 +57,90 @@ def analyze(
 
     Example: anyres analyze out/models/mobilenet_v2_fcn.onnx --size 451x300 --size 5400x2700
     """
-    from rich.console import Console
-
-    from anyres_analyzer.analysis import analyze as analyzed
-    from anyres_analyzer.errors import AnalysisError
-    from anyres_analyzer.report import item_by_item, reconciled
-    from anyres_analyzer.report.compose import report
-    from anyres_analyzer.report.encoding import encoded
-    from anyres_analyzer.report.terminal import show
-    from anyres_analyzer.verify.verification import verified
-    from anyres_analyzer.weights.mixing import mixing as measured
-
     if image is not None and html is None:
         raise typer.BadParameter("--image is for the page: give --html PATH too")
     if as_tool is not None and html is not None:
         raise typer.BadParameter("--as has no page: give --html without it")
     sizes = [_size(text) for text in size or ()]
     convention = _convention(as_tool) if as_tool is not None else None
+    with _told_in_one_line():
+        analysis = _analysed(model)
+        if convention is not None:
+            _reconcile(model, analysis, convention, sizes, as_json=as_json)
+            return
+        facts = _facts(model, analysis, sizes, verify=verify, mixing=mixing)
+        if html is not None:
+            _write(html, facts, analysis, image)
+    _print(facts, as_json=as_json)
+
+
+@contextmanager
+def _told_in_one_line() -> Iterator[None]:
+    from anyres_analyzer.errors import AnalysisError
+
     try:
-        analysis = analyzed(model)
+        yield
     except AnalysisError as error:
         raise typer.BadParameter(str(error)) from error
-    console = Console(highlight=False)
-    if convention is not None:
-        counted = reconciled.reconciled(model.name, analysis, convention, sizes)
-        if as_json:
-            typer.echo(reconciled.encoded(counted))
-        else:
-            item_by_item.show(counted, console)
-        return
-    try:
-        facts = report(model.name, analysis, sizes)
-        facts = verified(facts, model, analysis) if verify else facts
-        facts = replace(facts, mixing=measured(analysis)) if mixing else facts
-    except AnalysisError as error:
-        raise typer.BadParameter(str(error)) from error
-    if html is not None:
-        _write(html, facts, analysis, image)
+
+
+def _analysed(model: Path) -> Analysis:
+    from anyres_analyzer.analysis import analyze as analysed
+
+    return analysed(model)
+
+
+def _reconcile(
+    model: Path,
+    analysis: Analysis,
+    convention: Convention,
+    sizes: list[Size],
+    *,
+    as_json: bool,
+) -> None:
+    from rich.console import Console
+
+    from anyres_analyzer.report import item_by_item, reconciled
+
+    counted = reconciled.reconciled(model.name, analysis, convention, sizes)
+    if as_json:
+        typer.echo(reconciled.encoded(counted))
+    else:
+        item_by_item.show(counted, Console(highlight=False))
+
+
+def _facts(
+    model: Path, analysis: Analysis, sizes: list[Size], *, verify: bool, mixing: bool
+) -> Report:
+    from anyres_analyzer.report.compose import report
+    from anyres_analyzer.verify.verification import verified
+    from anyres_analyzer.weights.mixing import mixing as measured
+
+    facts = report(model.name, analysis, sizes)
+    facts = verified(facts, model, analysis) if verify else facts
+    return replace(facts, mixing=measured(analysis)) if mixing else facts
+
+
+def _print(facts: Report, *, as_json: bool) -> None:
+    from rich.console import Console
+
+    from anyres_analyzer.report.encoding import encoded
+    from anyres_analyzer.report.terminal import show
+
     if as_json:
         typer.echo(encoded(facts))
     else:
-        show(facts, console)
+        show(facts, Console(highlight=False))
 
 
 def _write(path: Path, facts: Report, analysis: Analysis, image: Path | None) -> None:
-    from anyres_analyzer.errors import AnalysisError
     from anyres_analyzer.report.page.page import page
     from anyres_analyzer.report.page.photo import UnusablePhoto, photo
 
     try:
         picture = photo(image, analysis.sizes) if image else None
         path.write_text(page(facts, analysis, picture), "utf-8")
-    except (AnalysisError, UnusablePhoto) as error:
+    except UnusablePhoto as error:
         raise typer.BadParameter(str(error)) from error
     except OSError as error:
         raise typer.BadParameter(f"{path}: {error.strerror}") from error
