@@ -9,9 +9,7 @@ written, and the error names the node.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
@@ -22,31 +20,17 @@ from torch import nn
 from anyres_analyzer import Analysis, analyze
 from anyres_analyzer.errors import AnalysisError
 from anyres_analyzer.sizes.contract import AxisContract
-from anyres_exporter import culprit
-from anyres_exporter.any_size import AnySize, PadMode, PadToStep, wrapped
-from anyres_exporter.card import composed
+from anyres_exporter.card.compose import composed
 from anyres_exporter.errors import NotExportable, NotProven
-from anyres_exporter.proof import Comparison, compare, sizes_to_prove
-from anyres_exporter.refusal import PIN, refuse_fixed
+from anyres_exporter.proof import culprit
+from anyres_exporter.proof.compare import Comparison, compare, sizes_to_prove
+from anyres_exporter.proof.refusal import PIN, refuse_fixed
+from anyres_exporter.request import Sizes
+from anyres_exporter.rewrite.any_size import AnySize, PadToStep, wrapped
 from anyres_exporter.trace import trace
 from anyres_proto.card import METADATA_KEY, Card, Description, Padding, Proof
 
 Report = Callable[[Comparison], None]
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """What is asked of H and W.
-
-    Args:
-        traced: the size (h, w) that the model is traced at; the only one where not `dynamic`.
-        dynamic: whether H and W are to be open.
-        any_size: pad to the network's step and crop back inside the graph, with this mode.
-    """
-
-    traced: tuple[int, int] = (224, 224)
-    dynamic: bool = True
-    any_size: PadMode | None = None
 
 
 def export(
@@ -199,9 +183,3 @@ def _written(graph: onnx.ModelProto, card: Card, folder: Path) -> Path:
     partial = folder / f".{card.name}.onnx.partial"
     partial.write_bytes(graph.SerializeToString(deterministic=True))
     return partial.replace(path)
-
-
-def sha256(path: Path) -> str:
-    """The checksum of a file, as hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

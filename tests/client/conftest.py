@@ -40,7 +40,7 @@ def card(name: str, task: str, stride: int) -> Card:
         name=name,
         task=task,  # type: ignore[arg-type]
         input=ImageInput(),
-        output=Output(channels=3, dense=True, stride=steps),
+        outputs=(Output(channels=3, dense=True, stride=steps),),
         classes=tuple(ClassName(name=n, colour=c) for n, c in zip(names, colours, strict=True)),
         sizes=SizeContract(height=FREE, width=FREE),
     )

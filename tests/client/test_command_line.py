@@ -236,7 +236,7 @@ def test_a_models_card_is_shown_in_words_and_as_json(anyres: Any) -> None:
     assert "height free: at least 1" in told
     assert "one every 4 x 4 pixels" in told
     card = json.loads(anyres("models", "things", "--json")[1])
-    assert card["output"]["stride"] == ["4", "4"]
+    assert card["outputs"][0]["stride"] == ["4", "4"]
 
 
 def test_models_as_json_is_for_machines(anyres: Any) -> None:

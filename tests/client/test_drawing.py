@@ -138,7 +138,7 @@ def test_a_class_map_of_more_than_256_classes_becomes_grey_with_16_bits(
     output = few.card.output.model_copy(update={"channels": 300})
     classes = np.array([[0, 299], [256, 1]], np.uint16)
     many = dataclasses.replace(
-        few, card=few.card.model_copy(update={"output": output}), outputs={"classes": classes}
+        few, card=few.card.model_copy(update={"outputs": (output,)}), outputs={"classes": classes}
     )
     many.save(tmp_path / "map.png")
     with Image.open(tmp_path / "map.png") as image:

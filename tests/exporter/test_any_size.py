@@ -21,8 +21,9 @@ pytestmark = pytest.mark.torch
 from torch import Tensor, nn  # noqa: E402
 
 from anyres_analyzer import analyze  # noqa: E402
-from anyres_exporter.any_size import AnySize, PadMode, PadToStep  # noqa: E402
-from anyres_exporter.export import Sizes, export  # noqa: E402
+from anyres_exporter.export import export  # noqa: E402
+from anyres_exporter.request import Sizes  # noqa: E402
+from anyres_exporter.rewrite.any_size import AnySize, PadMode, PadToStep  # noqa: E402
 from anyres_exporter.zoo.unet import UNet  # noqa: E402
 
 

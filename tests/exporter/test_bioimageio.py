@@ -18,7 +18,7 @@ from ruyaml import YAML
 from anyres_analyzer import analyze
 from anyres_client.main import main
 from anyres_exporter.bioimageio.yaml_text import blocks
-from anyres_exporter.stamp import BIOIMAGEIO_KEY
+from anyres_exporter.card.stamp import BIOIMAGEIO_KEY
 
 AROUND = {
     "format_version": "0.5.14",

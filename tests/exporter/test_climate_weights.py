@@ -16,7 +16,7 @@ pytestmark = pytest.mark.torch
 
 from safetensors import safe_open  # noqa: E402
 
-from anyres_exporter.recipe import Recipe, build, read  # noqa: E402
+from anyres_exporter.sources.recipe import Recipe, build, read  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "models/climate"

@@ -9,8 +9,8 @@ pytestmark = pytest.mark.torch
 
 from torch import Tensor, nn  # noqa: E402
 
-from anyres_exporter.convolutionalize import convolution_of, convolutionalize  # noqa: E402
 from anyres_exporter.errors import BadRecipe  # noqa: E402
+from anyres_exporter.sources.convolutionalize import convolution_of, convolutionalize  # noqa: E402
 
 
 class Flattening(nn.Module):

@@ -22,7 +22,8 @@ from torch import Tensor, nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
 from anyres_exporter.errors import NotExportable, NotProven  # noqa: E402
-from anyres_exporter.export import Sizes, export  # noqa: E402
+from anyres_exporter.export import export  # noqa: E402
+from anyres_exporter.request import Sizes  # noqa: E402
 from anyres_exporter.zoo.unet import UNet  # noqa: E402
 
 

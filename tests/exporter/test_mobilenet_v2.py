@@ -9,7 +9,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.torch
 
-from anyres_exporter.convolutionalize import convolutionalize  # noqa: E402
+from anyres_exporter.sources.convolutionalize import convolutionalize  # noqa: E402
 from anyres_exporter.zoo.mobilenet_v2 import MobileNetV2  # noqa: E402
 
 

@@ -32,11 +32,13 @@ UNET = Card(
     task="segmentation",
     input=ImageInput(mean=(0.1, 0.2, 0.3), std=(1.0, 2.0, 3.0)),
     classes=(ClassName(name="ocean", colour=(0, 0, 128)), ClassName(name="desert")),
-    output=Output(
-        channels=2,
-        dense=True,
-        stride=(Fraction(1, 2), Fraction(1, 3)),
-        offset=(Fraction(-1, 4), Fraction(-1, 3)),
+    outputs=(
+        Output(
+            channels=2,
+            dense=True,
+            stride=(Fraction(1, 2), Fraction(1, 3)),
+            offset=(Fraction(-1, 4), Fraction(-1, 3)),
+        ),
     ),
     sizes=SizeContract(
         height=AxisContract(verdict="stepped", minimum=16, step=16, node="cat", reason="merge"),
@@ -74,7 +76,7 @@ def test_a_card_comes_back_from_json_as_it_went() -> None:
 
 def test_fractions_travel_exactly_and_readably() -> None:
     card = json.loads(UNET.model_dump_json())
-    assert card["output"]["stride"] == ["1/2", "1/3"]
+    assert card["outputs"][0]["stride"] == ["1/2", "1/3"]
     assert card["receptive_field"]["height"]["high"] == "10/3"
 
 

@@ -139,7 +139,9 @@ async def test_an_output_that_cannot_be_had_is_refused(
 
 
 async def test_a_regression_has_no_classes(serve: Any, save_model: Any, png: Png) -> None:
-    save_model("identity", output={"name": "y", "channels": 3, "dense": True, "meaning": "values"})
+    save_model(
+        "identity", outputs=[{"name": "y", "channels": 3, "dense": True, "meaning": "values"}]
+    )
     async with serve() as served:
         code, text = await refused(served.predict("identity", png(SQUARE)))
         await served.predict("identity", png(SQUARE), pb.OUTPUT_KIND_LOGITS)

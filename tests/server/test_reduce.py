@@ -24,7 +24,7 @@ def card(channels: int, meaning: Any = "logits") -> Card:
         name="net",
         task="segmentation",
         input=ImageInput(),
-        output=Output(channels=channels, dense=True, meaning=meaning),
+        outputs=(Output(channels=channels, dense=True, meaning=meaning),),
         sizes=SizeContract(height=ANY, width=ANY),
     )
 

@@ -94,7 +94,7 @@ def test_a_card_that_is_wrong_is_said_to_be_wrong_and_where(
 
 
 def test_a_card_that_contradicts_its_graph_is_not_served(models: Path, save_model: Any) -> None:
-    save_model("grey", output={"name": "y", "channels": 7, "dense": True})
+    save_model("grey", outputs=[{"name": "y", "channels": 7, "dense": True}])
     with pytest.raises(ModelBroken, match=r"served are \(n, 7\)"):
         load(models).get("grey")
 

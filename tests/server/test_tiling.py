@@ -37,7 +37,7 @@ def model(*, tiles: bool = True, step: int = 1) -> Model:
             name="net",
             task="segmentation",
             input=ImageInput(),
-            output=Output(channels=2, dense=True, stride=(Fraction(1), Fraction(1))),
+            outputs=(Output(channels=2, dense=True, stride=(Fraction(1), Fraction(1))),),
             sizes=SizeContract(height=axis, width=axis),
             tiling=exact if tiles else TilingRule(breakers=("node 'gap' (GlobalAveragePool)",)),
         ),

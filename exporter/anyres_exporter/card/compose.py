@@ -59,12 +59,12 @@ def composed(
         padding: what the graph pads and crops by itself.
         proofs: the sizes at which it was compared.
     """
-    output = Output.model_validate(analysis.output)
     made = meaning or _meaning(analysis, description.task)
+    outputs = (Output.model_validate(output) for output in analysis.outputs)
     return Card.model_validate(
         {
             **dict(description),
-            "output": output.model_copy(update={"meaning": made}),
+            "outputs": tuple(output.model_copy(update={"meaning": made}) for output in outputs),
             "sizes": analysis.sizes,
             "padding": padding,
             "receptive_field": analysis.receptive_field,

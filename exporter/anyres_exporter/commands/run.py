@@ -11,8 +11,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from anyres_exporter.errors import BadRecipe
 from anyres_exporter.export import export
-from anyres_exporter.proof import Comparison
-from anyres_exporter.recipe import Recipe, build, parse, read
+from anyres_exporter.proof.compare import Comparison
+from anyres_exporter.sources.recipe import Recipe, build, parse, read
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, RuntimeException
 from torch import Tensor, nn
 
-from anyres_exporter.any_size import AnySize
-from anyres_exporter.proof import TOLERANCE, Comparison, noise, runner
+from anyres_exporter.proof.compare import TOLERANCE, Comparison, noise, runner
+from anyres_exporter.rewrite.any_size import AnySize
 
 _SCOPES = "pkg.torch.onnx.name_scopes"
 _RUNTIME_NODE = re.compile(r"while running (\w+) node\. Name:'([^']*)'")

@@ -26,14 +26,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import nn
 
-from anyres_exporter.convolutionalize import convolutionalize
 from anyres_exporter.errors import BadRecipe
-from anyres_exporter.export import Sizes, sha256
+from anyres_exporter.request import Sizes
+from anyres_exporter.sources.convolutionalize import convolutionalize
+from anyres_exporter.sources.weights import load_weights, sha256
 from anyres_proto.card import NAME, ClassName, Description, ImageInput
 
 
@@ -141,7 +140,7 @@ def build(recipe: Recipe, assets: Path | None = None) -> tuple[nn.Module, dict[s
                 f"{path} is not the file that recipe '{recipe.name}' was written for: "
                 f"its sha256 is {digest}, expected {recipe.weights.sha256}"
             )
-        _load(model, path)
+        load_weights(model, path)
         provenance["weights_sha256"] = digest
     if recipe.convolutionalize:
         model = convolutionalize(model, probe=recipe.size)
@@ -191,26 +190,3 @@ def _found(recipe: Recipe, weights: Weights, assets: Path | None) -> Path:
             + " and ".join(str(place) for place in places)
         )
     return path
-
-
-def _load(model: nn.Module, path: Path) -> None:
-    state = _state(path)
-    try:
-        model.load_state_dict({name: value.float() for name, value in state.items()})
-    except RuntimeError as error:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        raise BadRecipe(
-            f"{path} does not fit {type(model).__name__}: {' '.join(lines[1:2] or lines)}"
-        ) from error
-
-
-def _state(path: Path) -> Mapping[str, Tensor]:
-    if path.suffix == ".safetensors":
-        return load_file(path)
-    try:
-        state: Mapping[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise BadRecipe(
-            f"{path} is no checkpoint of plain tensors, and nothing else is unpickled"
-        ) from error
-    return state

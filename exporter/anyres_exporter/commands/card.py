@@ -76,9 +76,9 @@ def stamp(
     Example: anyres card stamp model.onnx --task segmentation --classes classes.txt
     """
     from anyres_analyzer.errors import AnalysisError
-    from anyres_exporter.card import Told
+    from anyres_exporter.card.compose import Told
+    from anyres_exporter.card.stamp import stamp as stamped
     from anyres_exporter.errors import ExportError
-    from anyres_exporter.stamp import stamp as stamped
 
     told = Told(
         name=name if name is not None else _name(model),
@@ -122,7 +122,7 @@ def show(
     """
     from rich.console import Console
 
-    from anyres_exporter.card_view import show as shown
+    from anyres_exporter.card.view import show as shown
 
     text, found = _card(model)
     if as_json:
@@ -137,7 +137,7 @@ def _card(model: Path) -> tuple[str, Card]:
     from pydantic import ValidationError
 
     from anyres_analyzer.errors import AnalysisError
-    from anyres_exporter.stamp import card_text
+    from anyres_exporter.card.stamp import card_text
     from anyres_proto.card import Card
 
     try:

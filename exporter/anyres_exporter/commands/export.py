@@ -42,8 +42,8 @@ def export(
 
     Example: anyres export models/climate/recipe.toml --out out/models
     """
+    from anyres_exporter.commands.run import Options, run
     from anyres_exporter.errors import ExportError
-    from anyres_exporter.run import Options, run
 
     options = Options(out, assets, weights, size, name, fixed, any_size)
     try:

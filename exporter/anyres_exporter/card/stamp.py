@@ -22,9 +22,9 @@ from pydantic import ValidationError
 from anyres_analyzer import Analysis, analyze
 from anyres_analyzer.graph.skim import skimmed
 from anyres_exporter.bioimageio.tensors import fragment
-from anyres_exporter.card import Told, derived
+from anyres_exporter.card.compose import Told, derived
+from anyres_exporter.card.metadata import rewritten
 from anyres_exporter.errors import NotStamped
-from anyres_exporter.metadata import rewritten
 from anyres_proto.card import METADATA_KEY, Card
 
 BIOIMAGEIO_KEY = "anyres.bioimageio"

@@ -52,7 +52,7 @@ def _title(card: Card) -> RenderableType:
 
 
 def _tensors(card: Card) -> RenderableType:
-    image, output = card.input, card.output
+    image = card.input
     table = _grid()
     mean, std = (", ".join(f"{n:g}" for n in numbers) for numbers in (image.mean, image.std))
     table.add_row(
@@ -60,12 +60,13 @@ def _tensors(card: Card) -> RenderableType:
         Text(f"'{image.name}', {image.channels} channels, {image.colour}"),
         Text(f"(pixel * {_plain(image.scale)} - ({mean})) / ({std})", "dim"),
     )
-    what = "a map" if output.dense else "one answer for the whole image"
-    table.add_row(
-        Text("out", "bold"),
-        Text(f"'{output.name}', {output.channels} channels of {output.meaning}: {what}"),
-        Text(_names(card), "dim"),
-    )
+    for output in card.outputs:
+        what = "a map" if output.dense else "one answer for the whole image"
+        table.add_row(
+            Text("out", "bold"),
+            Text(f"'{output.name}', {output.channels} channels of {output.meaning}: {what}"),
+            Text(_names(card) if output is card.output else "", "dim"),
+        )
     return table
 
 

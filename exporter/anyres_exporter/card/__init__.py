@@ -1,0 +1,1 @@
+"""The model card: composed from an analysis, stamped into a file, shown."""

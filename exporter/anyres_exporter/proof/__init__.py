@@ -1,0 +1,1 @@
+"""Declared is not proven: a graph against its model, at sizes that the export never saw."""

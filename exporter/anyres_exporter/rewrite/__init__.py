@@ -1,0 +1,1 @@
+"""A graph becomes another graph: padded to any size, made convolutional, fed with bytes."""

@@ -1,0 +1,1 @@
+"""Where a model comes from: a recipe, an importable factory, weights, or an ONNX file."""
