@@ -3,6 +3,8 @@
 ExportError
 ├── BadRecipe      the recipe, factory or weights are wrong: correct them
 ├── NotExportable  torch cannot turn this model into a graph (its text goes to a log file)
+├── DoesNotRun     ONNX Runtime does not run a graph, or not at this size
+├── BadPicture     a picture, or a folder of them, cannot be used
 ├── NotProven      the exported graph is not the model at some size: pin the axis or mend the node
 └── NotStamped     a card was not written into a file, which is as it was
     └── NotExpressible  another format has no words for what the graph says
@@ -21,6 +23,14 @@ class BadRecipe(ExportError):
 
 class NotExportable(ExportError):
     """torch.onnx.export gave up."""
+
+
+class DoesNotRun(ExportError):
+    """ONNX Runtime's own words."""
+
+
+class BadPicture(ExportError):
+    """It is missing, or cannot be decoded."""
 
 
 class NotProven(ExportError):

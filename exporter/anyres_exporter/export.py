@@ -27,7 +27,7 @@ from anyres_exporter.proof.compare import Comparison, compare, sizes_to_prove
 from anyres_exporter.proof.refusal import PIN, refuse_fixed
 from anyres_exporter.request import Sizes
 from anyres_exporter.rewrite.any_size import AnySize, PadToStep, wrapped
-from anyres_exporter.trace import trace
+from anyres_exporter.trace.trace import trace
 from anyres_proto.card import METADATA_KEY, Card, Description, Padding, Proof
 
 Report = Callable[[Comparison], None]

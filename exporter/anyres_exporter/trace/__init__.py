@@ -1,0 +1,1 @@
+"""From PyTorch to a graph, every output under its name."""
