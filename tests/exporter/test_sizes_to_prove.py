@@ -10,7 +10,7 @@ pytest.importorskip("torch")
 pytestmark = pytest.mark.torch
 
 from anyres_analyzer.sizes.contract import AxisContract, SizeContract  # noqa: E402
-from anyres_exporter.proof.compare import RESIDUES, sizes_to_prove  # noqa: E402
+from anyres_exporter.proof.sizes import RESIDUES, sizes_to_prove  # noqa: E402
 
 
 def contract(minimum: int, step: int, maximum: int | None = None) -> SizeContract:

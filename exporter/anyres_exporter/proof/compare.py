@@ -1,130 +1,159 @@
 """The proof: the exported graph against PyTorch eager, at sizes that the export never saw.
 
-For each axis that is to be dynamic the sizes cover every residue of the graph's alignment, the
-minimum, one below, at and above a step, odd, non-square and extreme shapes, and batches of 1 and 3.
-Numbers are compared, not shapes: a graph can take a size and be wrong.
+Numbers are compared, not shapes: a graph can take a size and be wrong. A batch is compared with the
+model's answers to its images one by one, so a graph, or a model, that mixes them is found out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 import torch
 from numpy.typing import NDArray
-from onnxruntime.capi.onnxruntime_pybind11_state import (
-    Fail,
-    InvalidArgument,
-    RuntimeException,
-)
 from torch import nn
 
-from anyres_analyzer.sizes.contract import AxisContract, SizeContract
+from anyres_exporter.errors import DoesNotRun, NotExportable
+from anyres_exporter.proof.difference import TOLERANCE, Answers, Array, Difference, differences
+from anyres_exporter.proof.sizes import RESIDUES, Size, sizes_to_prove
+from anyres_exporter.runtime import Runtime
+from anyres_exporter.trace.outputs import named
 
-TOLERANCE = 1e-4  # of the largest magnitude in the answer: float32 sums in another order
-RESIDUES = 64  # alignments up to this are covered residue by residue
-Array = NDArray[np.float32]
+__all__ = ["RESIDUES", "TOLERANCE", "Comparison", "compare", "noise", "sizes_to_prove"]
+
+Oracle: TypeAlias = nn.Module | Callable[[Array], Answers]
+Images: TypeAlias = Callable[[int, int, int, int], Array]
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One size: the worst difference, absolute and relative to the largest magnitude.
+    """One size: how far each output is from the model's.
 
-    `failure` says why nothing could be compared: the runtime's words, or shapes that differ.
+    `failure` says why nothing can be said of numbers: the runtime's words, the model's, or ours.
     """
 
     batch: int
     height: int
     width: int
-    max_abs_error: float = 0.0
-    max_rel_error: float = 0.0
+    outputs: tuple[Difference, ...] = ()
     failure: str = ""
 
     @property
     def agrees(self) -> bool:
         """Whether the graph is the model at this size."""
-        return not self.failure and self.max_rel_error <= TOLERANCE
+        return not self.failure and all(output.agrees for output in self.outputs)
+
+    @property
+    def worst(self) -> Difference:
+        """The output that is furthest from the model's."""
+        return max(self.outputs, key=lambda output: (not output.agrees, output.badness))
+
+    @property
+    def max_abs_error(self) -> float:
+        """The largest difference of any output."""
+        return max((output.absolute for output in self.outputs), default=0.0)
+
+    @property
+    def max_rel_error(self) -> float:
+        """The largest, relative to the largest magnitude of its own output."""
+        return max((output.relative for output in self.outputs), default=0.0)
+
+    @property
+    def argmax_agreement(self) -> float | None:
+        """The smallest share of cells with the same highest channel; None without channels."""
+        return min((o.agreement for o in self.outputs if o.agreement is not None), default=None)
+
+    def said(self) -> str:
+        """What is wrong, in a line."""
+        if self.failure:
+            return self.failure.splitlines()[0]
+        which = f"output '{self.worst.output}' " if len(self.outputs) > 1 else ""
+        return which + self.worst.said()
 
 
 def compare(
-    model: nn.Module, graph: onnx.ModelProto, sizes: list[tuple[int, int, int]], channels: int
+    model: Oracle,
+    graph: onnx.ModelProto,
+    sizes: Iterable[Size],
+    channels: int,
+    *,
+    images: Images | None = None,
 ) -> Iterator[Comparison]:
-    """Each (batch, h, w) in turn, on seeded noise; the caller may stop at the first that fails."""
-    run = runner(graph)
-    model.eval()
-    for batch, height, width in sizes:
-        image = noise(batch, channels, height, width)
-        with torch.inference_mode():
-            expected = model(torch.from_numpy(image)).numpy()
-        yield _compared(run, image, expected)
+    """Each (batch, h, w) in turn; the caller may stop at the first that fails.
+
+    Args:
+        model: an `nn.Module`, or what takes an image as an array and answers arrays by name.
+        graph: what is to be the model.
+        sizes: (batch, h, w), all sizes that the graph is said to take.
+        channels: of the image.
+        images: makes a batch (batch, channels, h, w); seeded noise by default.
+
+    Raises:
+        DoesNotRun: ONNX Runtime does not load the graph at all.
+    """
+    runtime, answer = Runtime(graph), answers_of(model)
+    for size in sizes:
+        image = (images or noise)(size[0], channels, *size[1:])
+        yield _compared(runtime, answer, image, size)
 
 
-def noise(batch: int, channels: int, height: int, width: int) -> Array:
+def noise(batch: int, channels: int, height: int, width: int) -> NDArray[np.float32]:
     """Seeded normal noise, the same for the same size."""
     generator = np.random.default_rng((batch, channels, height, width))
     return generator.standard_normal((batch, channels, height, width), dtype=np.float32)
 
 
-def runner(graph: onnx.ModelProto) -> Callable[[Array], Array]:
-    """A function that runs a graph in ONNX Runtime on the CPU."""
-    options = ort.SessionOptions()
-    options.log_severity_level = 4  # a size that fails is an answer here, not an incident
-    session = ort.InferenceSession(
-        graph.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-    name = session.get_inputs()[0].name
+def answers_of(model: Oracle) -> Callable[[Array], Answers]:
+    """The model as a function of arrays: a module in eager, in eval mode.
 
-    def run(image: Array) -> Array:
-        output: Array = session.run(None, {name: image})[0]
-        return output
-
-    return run
-
-
-def _compared(run: Callable[[Array], Array], image: Array, expected: Array) -> Comparison:
-    batch, _, height, width = image.shape
-    try:
-        actual = run(image)
-    except (Fail, InvalidArgument, RuntimeException) as error:
-        return Comparison(batch, height, width, failure=str(error))
-    if actual.shape != expected.shape:
-        failure = f"the graph answers {actual.shape}, the model {expected.shape}"
-        return Comparison(batch, height, width, failure=failure)
-    worst = float(np.abs(actual - expected).max(initial=0.0))
-    scale = float(np.abs(expected).max(initial=0.0)) or 1.0
-    return Comparison(batch, height, width, worst, worst / scale)
-
-
-def sizes_to_prove(sizes: SizeContract, alignment: tuple[int, int]) -> list[tuple[int, int, int]]:
-    """Every (batch, h, w) that the proof runs, smallest first, each once."""
-    heights, widths = (
-        _along(axis, step)
-        for axis, step in zip((sizes.height, sizes.width), alignment, strict=True)
-    )
-    turned = widths[len(widths) // 3 :] + widths[: len(widths) // 3]  # pairs are not square
-    longest = max(len(heights), len(turned))
-    pairs = [(heights[i % len(heights)], turned[i % len(turned)]) for i in range(longest)]
-    pairs += [(heights[0], widths[0]), (heights[0], widths[-1]), (heights[-1], widths[0])]
-    batched = [(1, h, w) for h, w in pairs]
-    batched += [(3, *pairs[0]), (3, *pairs[len(pairs) // 2])]
-    return sorted(dict.fromkeys(batched), key=lambda size: (size[1] * size[2], size))
-
-
-def _along(axis: AxisContract, alignment: int) -> list[int]:
-    """Admissible sizes of one axis: the first few, around one alignment, residues, a large one.
-
-    Up to `RESIDUES` residues of the alignment are all there; of more, as many evenly spread.
+    The function raises `DoesNotRun` where the model does not take an image.
     """
-    if axis.maximum is not None:
-        return list(range(axis.minimum, axis.maximum + 1, axis.step))
-    step = axis.step
-    above = axis.minimum + step * -(-2 * alignment // step)
-    spread = step * -(-alignment // (RESIDUES * step))
-    first = {axis.minimum, axis.minimum + step, axis.minimum + 2 * step}
-    around = {alignment - 1, alignment, alignment + 1, above + alignment - 1, above + alignment}
-    residues = {above + residue for residue in range(0, alignment, spread)}
-    large = above + step * -(-(4 * alignment + 37) // step)
-    return sorted(size for size in {*first, *around, *residues, large} if axis.admits(size))
+    call = _eager(model.eval()) if isinstance(model, nn.Module) else model
+
+    def answer(image: Array) -> Answers:
+        try:
+            return call(image)
+        except NotExportable:
+            raise  # what it returns is no tensor, at any size
+        except Exception as error:
+            raise DoesNotRun(f"the model does not take it: {str(error) or error!r}") from error
+
+    return answer
+
+
+def _eager(model: nn.Module) -> Callable[[Array], Answers]:
+    def call(image: Array) -> dict[str, Array]:
+        with torch.inference_mode():
+            found = named(model(torch.from_numpy(image)))
+        return {name: value.numpy() for name, value in found.items()}
+
+    return call
+
+
+def _compared(
+    runtime: Runtime, answer: Callable[[Array], Answers], image: Array, size: Size
+) -> Comparison:
+    try:
+        actual = runtime(image)
+        expected = _one_by_one(answer, image)
+    except DoesNotRun as error:
+        return Comparison(*size, failure=str(error))
+    found = differences(expected, actual)
+    failed = next((f"output '{each.output}': {each.failure}" for each in found if each.failure), "")
+    if len(image) > 1 and not all(each.agrees for each in found):
+        together = differences(answer(image), actual)
+        if all(each.agrees for each in together):
+            failed = "the model's answer to an image depends on the others of its batch"
+    return Comparison(*size, found, failed)
+
+
+def _one_by_one(answer: Callable[[Array], Answers], image: Array) -> Answers:
+    """The answers to a batch's images, each asked alone."""
+    answers = [answer(image[index : index + 1]) for index in range(len(image))]
+    for name, value in answers[0].items():
+        if value.shape[:1] != (1,):
+            raise DoesNotRun(f"the model's output '{name}' is {value.shape} for one image")
+    return {name: np.concatenate([each[name] for each in answers]) for name in answers[0]}

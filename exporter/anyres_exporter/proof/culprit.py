@@ -12,15 +12,15 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import onnx
 import torch
-from numpy.typing import NDArray
-from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, RuntimeException
 from torch import Tensor, nn
 
-from anyres_exporter.proof.compare import TOLERANCE, Comparison, noise, runner
+from anyres_exporter.errors import DoesNotRun
+from anyres_exporter.proof.compare import Comparison, noise
+from anyres_exporter.proof.difference import Array, difference
 from anyres_exporter.rewrite.any_size import AnySize
+from anyres_exporter.runtime import Runtime
 
 _SCOPES = "pkg.torch.onnx.name_scopes"
 _RUNTIME_NODE = re.compile(r"while running (\w+) node\. Name:'([^']*)'")
@@ -58,9 +58,9 @@ def _suspect(graph: onnx.ModelProto, good: int, bad: int) -> onnx.NodeProto:
     return movers[0] if movers else between[-1]
 
 
-def _module_outputs(model: nn.Module, image: Tensor) -> dict[str, NDArray[np.float32]]:
+def _module_outputs(model: nn.Module, image: Tensor) -> dict[str, Array]:
     """The output of every leaf module that runs, in order of running."""
-    outputs: dict[str, NDArray[np.float32]] = {}
+    outputs: dict[str, Array] = {}
 
     def remember(name: str) -> Callable[[nn.Module, Any, Any], None]:
         def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
@@ -104,19 +104,14 @@ def _scopes(node: onnx.NodeProto) -> list[str]:
     return [str(scope) for scope in ast.literal_eval(text)]
 
 
-def _equal(
-    graph: onnx.ModelProto, tensor: str, image: NDArray[np.float32], expected: NDArray[np.float32]
-) -> bool:
+def _equal(graph: onnx.ModelProto, tensor: str, image: Array, expected: Array) -> bool:
     """Whether the graph, cut at this tensor, gives what the module gave."""
     cut = onnx.ModelProto()
     cut.CopyFrom(graph)
     del cut.graph.output[:]
     cut.graph.output.append(onnx.ValueInfoProto(name=tensor))
     try:
-        actual = runner(cut)(image)
-    except (Fail, InvalidArgument, RuntimeException):
+        actual = Runtime(cut)(image)[tensor]
+    except DoesNotRun:
         return False
-    if actual.shape != expected.shape:
-        return False
-    scale = float(np.abs(expected).max(initial=0.0)) or 1.0
-    return float(np.abs(actual - expected).max(initial=0.0)) / scale <= TOLERANCE
+    return difference(tensor, expected, actual).agrees
