@@ -119,7 +119,7 @@ def answers_of(model: Oracle) -> Callable[[Array], Answers]:
         except NotExportable:
             raise  # what it returns is no tensor, at any size
         except Exception as error:
-            raise DoesNotRun(f"the model does not take it: {str(error) or error!r}") from error
+            raise DoesNotRun(f"the model does not take it: {str(error) or repr(error)}") from error
 
     return answer
 
