@@ -129,7 +129,10 @@ def _answers(card: Card) -> str:
 
 def _padding(card: Card) -> str:
     padding = card.padding
-    return "" if padding is None else f"to a multiple of {padding.step} ({padding.mode}), cropped"
+    if padding is None:
+        return ""
+    steps = " and ".join(map(str, dict.fromkeys((padding.width.step, padding.height.step))))
+    return f"to multiples of {steps} ({padding.mode}), cropped"
 
 
 def _tiles(card: Card) -> str:

@@ -123,20 +123,46 @@ class Tiling(_Frozen):
         return self.height is not None and self.width is not None
 
 
-class Padding(_Frozen):
-    """What the graph itself adds at the bottom and right before, and crops after, the network.
+class AxisPadding(_Frozen):
+    """What a graph adds along one axis: `before` pixels first, and after as many as it takes.
 
-    It pads to the next `minimum + k * step`, per axis.
+    It pads to the smallest `minimum + k * step` that is at least `more` pixels above the image.
     """
 
     step: int = Field(ge=1)
     minimum: int = Field(ge=1, default=1)
+    before: int = Field(ge=0, default=0)
+    more: int = Field(ge=0, default=0)
+
+    @model_validator(mode="after")
+    def _what_comes_before_is_of_it(self) -> Self:
+        if self.before > self.more:
+            raise ValueError(f"{self.before} pixels before are not among {self.more}")
+        return self
+
+    def missing(self, size: int) -> int:
+        """How many rows or columns an image of this size lacks, in all."""
+        lacking = self.minimum - self.more - size
+        return max(lacking % self.step, lacking) + self.more
+
+
+class Padding(_Frozen):
+    """What the graph itself adds before, and crops after, the network."""
+
+    height: AxisPadding
+    width: AxisPadding
     mode: Literal["edge", "reflect", "constant"]
     value: float = 0.0
 
-    def missing(self, size: int) -> int:
-        """How many rows or columns an image of this size lacks."""
-        return max((self.minimum - size) % self.step, self.minimum - size)
+    @model_validator(mode="before")
+    @classmethod
+    def _one_rule_for_both_axes(cls, fields: object) -> object:
+        """Cards have been written with one step and minimum for both."""
+        if not isinstance(fields, dict) or "step" not in fields:
+            return fields
+        axis = {key: fields[key] for key in ("step", "minimum") if key in fields}
+        rest = {key: value for key, value in fields.items() if key not in axis}
+        return rest | {"height": axis, "width": axis}
 
 
 class ImageInput(_Frozen):

@@ -92,7 +92,9 @@ class Model:
     def padded(self, size: Size) -> Size:
         """Rows and columns that the graph itself adds to an image of this size."""
         padding = self.card.padding
-        return (padding.missing(size[0]), padding.missing(size[1])) if padding else (0, 0)
+        if padding is None:
+            return (0, 0)
+        return padding.height.missing(size[0]), padding.width.missing(size[1])
 
     def _check(self, size: Size) -> None:
         axes = (("height H", self.card.sizes.height), ("width W", self.card.sizes.width))

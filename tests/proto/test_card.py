@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from anyres_proto.card import (
     AxisContract,
     AxisField,
+    AxisPadding,
     AxisTiling,
     Card,
     ClassName,
@@ -44,7 +45,11 @@ UNET = Card(
         height=AxisContract(verdict="stepped", minimum=16, step=16, node="cat", reason="merge"),
         width=AxisContract(verdict="fixed", minimum=224, maximum=224, node="fc", reason="matrix"),
     ),
-    padding=Padding(step=16, minimum=32, mode="edge"),
+    padding=Padding(
+        height=AxisPadding(step=16, minimum=32),
+        width=AxisPadding(step=8, minimum=40, before=4, more=9),
+        mode="edge",
+    ),
     receptive_field=ReceptiveField(
         height=AxisField(size=7, stride=Fraction(1, 2), low=Fraction(-3), high=Fraction(10, 3)),
         width=AxisField(size=1, stride=Fraction(1), low=Fraction(0), high=Fraction(0)),
@@ -120,14 +125,19 @@ def test_a_contract_says_what_it_expects(
     assert axis.expected() == words
 
 
-@given(st.integers(1, 40), st.integers(1, 60), st.integers(1, 200))
+@given(st.integers(1, 40), st.integers(1, 60), st.integers(0, 90), st.integers(1, 200))
 def test_padding_adds_the_least_that_makes_a_size_admissible(
-    step: int, minimum: int, size: int
+    step: int, minimum: int, more: int, size: int
 ) -> None:
-    padding = Padding(step=step, minimum=minimum, mode="edge")
+    padding = AxisPadding(step=step, minimum=minimum, more=more)
     axis = AxisContract(verdict="stepped", minimum=minimum, step=step, reason="")
-    padded = next(more for more in range(size, 400) if axis.admits(more))
+    padded = next(target for target in range(size + more, 400) if axis.admits(target))
     assert padding.missing(size) == padded - size
+
+
+def test_a_card_that_has_one_step_for_both_axes_is_read() -> None:
+    padding = Padding.model_validate({"step": 16, "minimum": 32, "mode": "edge"})
+    assert padding.height == padding.width == AxisPadding(step=16, minimum=32)
 
 
 def test_values_with_the_same_names_become_a_part_of_a_card() -> None:

@@ -91,13 +91,9 @@ def _sizes(card: Card) -> RenderableType:
         table.add_row(axis, verdict, Text(contract.expected()), why)
     if card.padding is None:
         return table
-    mode = card.padding.mode
-    return Group(
-        table,
-        Text(
-            f"The graph pads to {card.padding.minimum} + k x {card.padding.step} ({mode}).", "dim"
-        ),
-    )
+    height, width = card.padding.height, card.padding.width
+    steps = " and ".join(dict.fromkeys(f"{a.minimum} + k x {a.step}" for a in (height, width)))
+    return Group(table, Text(f"The graph pads to {steps} ({card.padding.mode}).", "dim"))
 
 
 def _field(card: Card) -> RenderableType:
