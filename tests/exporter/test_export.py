@@ -6,7 +6,10 @@ that torch's own exporter accepts without a word.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import onnx
@@ -185,17 +188,82 @@ def test_what_torch_cannot_export_ends_in_one_sentence_and_a_log(tmp_path: Path)
 
 
 def test_a_model_that_does_not_run_at_the_traced_size_is_told_so(tmp_path: Path) -> None:
-    with pytest.raises(NotExportable, match="UNet does not run on a 30x30 image: Sizes of tensors"):
+    with pytest.raises(NotExportable, match="UNet does not run on a 30x30 image of 3 channels: Sizes of tensors"):
         exported(UNet(width=2, depth=2), tmp_path, traced=(30, 30))
 
 
 def test_a_model_that_returns_no_tensor_is_told_what_it_returns(tmp_path: Path) -> None:
-    class Two(nn.Module):
-        def forward(self, x: Tensor) -> dict[str, Tensor]:
-            return {"out": x}
+    class Words(nn.Module):
+        def forward(self, x: Tensor) -> dict[str, object]:
+            return {"out": x, "label": "cat"}
 
-    with pytest.raises(NotExportable, match="Two returns a dict; expected one tensor"):
-        exported(Two(), tmp_path)
+    with pytest.raises(NotExportable, match="the model returns a str as 'label'; expected tensors"):
+        exported(Words(), tmp_path)
+
+
+@dataclass
+class Answer:
+    semantic: Tensor
+    offset: Tensor
+    unused: Tensor | None = None
+
+
+class Pair(NamedTuple):
+    fine: Tensor
+    coarse: Tensor
+
+
+class Several(Stem):
+    """Two maps of different strides, in the container that it is given."""
+
+    def __init__(self, pack: Callable[[Tensor, Tensor], object]) -> None:
+        super().__init__()
+        self.pack = pack
+
+    def forward(self, x: Tensor) -> object:
+        y = self.stem(x)
+        return self.pack(F.interpolate(y, scale_factor=2.0), y.relu())
+
+
+@pytest.mark.parametrize(
+    ("pack", "names"),
+    [
+        (lambda a, b: {"b": a, "a": b}, ("b", "a")),
+        (Answer, ("semantic", "offset")),
+        (Pair, ("fine", "coarse")),
+        (lambda a, b: (a, b), ("output_0", "output_1")),
+        (lambda a, b: {"out": a, "aux": [b]}, ("out", "aux.0")),
+    ],
+    ids=["a dict", "a dataclass", "a named tuple", "a tuple", "a nest"],
+)
+def test_several_outputs_keep_their_names_their_order_and_their_numbers(
+    pack: Callable[[Tensor, Tensor], object], names: tuple[str, ...], tmp_path: Path
+) -> None:
+    model = Several(pack).eval()
+    path = exported(model, tmp_path)
+    card = card_of(path)
+    assert tuple(output.name for output in card.outputs) == names
+    assert [output.stride[0] for output in card.outputs] == [1, 2]
+    assert all(output.dense and output.channels == 4 for output in card.outputs)
+    image = torch.randn(2, 3, 38, 26)
+    with torch.inference_mode():
+        y = model.stem(image)
+        expected = {names[0]: F.interpolate(y, scale_factor=2.0), names[1]: y.relu()}
+    session = ort.InferenceSession(path)
+    assert tuple(output.name for output in session.get_outputs()) == names
+    for name, answer in zip(names, session.run(None, {"image": image.numpy()}), strict=True):
+        np.testing.assert_allclose(answer, expected[name].numpy(), atol=1e-5)
+
+
+def test_of_several_outputs_each_is_proven(tmp_path: Path) -> None:
+    class OneWrong(Stem):
+        def forward(self, x: Tensor) -> dict[str, Tensor]:
+            y = self.stem(x)
+            wrong = F.adaptive_avg_pool2d(y, (3, 3)).mean((2, 3), keepdim=True)
+            return {"right": y, "wrong": y + wrong}
+
+    with pytest.raises(NotProven, match="output 'wrong' differs from PyTorch"):
+        exported(OneWrong(), tmp_path)
 
 
 def test_the_same_model_gives_the_same_bytes(tmp_path: Path) -> None:

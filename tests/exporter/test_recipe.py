@@ -41,11 +41,12 @@ def test_a_recipe_builds_its_model_with_its_weights(tmp_path: Path) -> None:
     ("text", "complaint"),
     [
         ("name = ", "is not TOML"),
-        ('name = "net"\n', "factory: Field required"),
+        ('name = "net"\n', "names a factory or a graph; one of them"),
+        ('name = "net"\ngraph = "m.onnx"\n', "m.onnx does not exist"),
         (UNET + "colour = 3\n", "colour: Extra inputs"),
         ('name = "net"\nfactory = "nowhere:Net"\n', "cannot import 'nowhere'"),
         ('name = "net"\nfactory = "anyres_exporter.zoo.unet:Net"\n', "has no 'Net'"),
-        ('name = "net"\nfactory = "just_a_name"\n', "write package.module:name"),
+        ('name = "net"\nfactory = "just_a_name"\n', "write package.module:name or file.py:name"),
         ('name = "net"\nfactory = "builtins:dict"\n', "gave a dict, not a torch.nn.Module"),
         (UNET + '[weights]\nfile = "gone.safetensors"\n', "are not there; looked at"),
     ],
@@ -67,7 +68,7 @@ def test_weights_of_another_hash_are_refused(tmp_path: Path) -> None:
 
 def test_weights_that_do_not_fit_name_what_is_missing(tmp_path: Path) -> None:
     save_file({"x": torch.zeros(1)}, tmp_path / "w.safetensors")
-    with pytest.raises(BadRecipe, match="does not fit UNet: Missing key"):
+    with pytest.raises(BadRecipe, match="does not fit UNet: it lacks"):
         build(read(written(tmp_path, UNET + '[weights]\nfile = "w.safetensors"\n')))
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from anyres_exporter.commands import values
+
 if TYPE_CHECKING:
-    from anyres_proto.card import Card, ClassName
+    from anyres_proto.card import Card
 
 card = typer.Typer(
     help="Write what a graph tells into a model's file, and show what stands there.",
@@ -85,11 +86,11 @@ def stamp(
         description=description,
         task=task,
         meaning=meaning,
-        classes=_classes(classes),
+        classes=values.classes(classes),
         colour=colour,
-        scale=_number("--scale", scale) if scale else None,
-        mean=_numbers("--mean", mean),
-        std=_numbers("--std", std),
+        scale=values.number("--scale", scale) if scale else None,
+        mean=values.numbers("--mean", mean),
+        std=values.numbers("--std", std),
     )
     try:
         done = stamped(model, told, out, bioimageio=also is not None, force=force)
@@ -173,29 +174,3 @@ def _bioimageio(model: Path, found: Card) -> str:
 def _name(model: Path) -> str:
     """The file's name, as far as it is a name."""
     return re.sub(r"[^A-Za-z0-9_.-]", "_", model.stem).lstrip("_.-") or "model"
-
-
-def _classes(path: Path | None) -> tuple[ClassName, ...]:
-    from anyres_proto.card import ClassName
-
-    if path is None:
-        return ()
-    try:
-        lines = path.read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8"
-        raise typer.BadParameter(f"{path}, the classes: {reason}") from error
-    return tuple(ClassName(name=line) for line in lines)
-
-
-def _numbers(option: str, text: str | None) -> tuple[float, ...] | None:
-    return tuple(_number(option, part) for part in text.split(",")) if text else None
-
-
-def _number(option: str, text: str) -> float:
-    try:
-        return float(Fraction(text.strip()))
-    except (ValueError, ZeroDivisionError, OverflowError) as error:
-        raise typer.BadParameter(
-            f"{option} takes numbers, like 0.5 or 1/255; got {text!r}"
-        ) from error

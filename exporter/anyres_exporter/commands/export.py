@@ -3,51 +3,172 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import typer
+
+from anyres_exporter.commands import values
+
+_CODE, _IMAGE, _SAID, _GRAPH = "Factories", "The image", "What the card says", "The graph"
 
 
 def export(
     targets: Annotated[
         list[str],
         typer.Argument(
-            metavar="RECIPE.toml|MODULE:FACTORY...",
-            help="Recipes, or importable factories of a torch.nn.Module.",
+            metavar="TARGET...",
+            help="RECIPE.toml, package.module:factory, file.py:factory, timm:NAME, "
+            "torchvision:NAME, smp:ARCHITECTURE/ENCODER, or MODEL.onnx.",
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder to write <name>.onnx to.")] = Path("models"),
     assets: Annotated[
         Path | None, typer.Option(help="Folder with weights that lie beside no recipe.")
     ] = None,
+    arg: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE",
+            help="An argument of the factory; can be repeated.",
+            rich_help_panel=_CODE,
+        ),
+    ] = None,
     weights: Annotated[
-        Path | None, typer.Option(help="Weights for a factory: .safetensors or a state dict.")
+        Path | None,
+        typer.Option(help="Its weights: .safetensors or a state dict.", rich_help_panel=_CODE),
+    ] = None,
+    weights_key: Annotated[
+        str | None,
+        typer.Option(
+            help="The checkpoint's entry that holds them, where several do.", rich_help_panel=_CODE
+        ),
     ] = None,
     size: Annotated[
-        str, typer.Option(metavar="WxH", help="The size a factory's model is traced at.")
-    ] = "224x224",
-    name: Annotated[str | None, typer.Option(help="What to call a factory's model.")] = None,
+        str | None,
+        typer.Option(
+            metavar="WxH",
+            help="The size it is traced at.",
+            show_default="the library's, or 224x224",
+            rich_help_panel=_CODE,
+        ),
+    ] = None,
     fixed: Annotated[
-        bool, typer.Option("--fixed", help="Pin H and W to --size; needed for FC heads.")
+        bool,
+        typer.Option(
+            "--fixed", help="Pin H and W to --size; needed for FC heads.", rich_help_panel=_GRAPH
+        ),
     ] = False,
     any_size: Annotated[
         str | None,
-        typer.Option(metavar="edge|constant", help="Pad to the step and crop, in the graph."),
+        typer.Option(
+            metavar="reflect|edge|zero",
+            help="Pad to the next size that it takes and crop back, inside the graph.",
+            rich_help_panel=_GRAPH,
+        ),
+    ] = None,
+    opset: Annotated[
+        int | None,
+        typer.Option(
+            min=13,
+            help="Of ONNX's operators.",
+            show_default="the newest that is sound",
+            rich_help_panel=_GRAPH,
+        ),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="What to call it.", rich_help_panel=_SAID)
+    ] = None,
+    description: Annotated[
+        str | None, typer.Option(help="What it does, in a sentence.", rich_help_panel=_SAID)
+    ] = None,
+    task: Annotated[
+        Literal["classification", "segmentation", "regression"] | None,
+        typer.Option(help="What it is for.", rich_help_panel=_SAID),
+    ] = None,
+    classes: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The classes' names, one a line.", rich_help_panel=_SAID),
+    ] = None,
+    channels: Annotated[
+        int | None,
+        typer.Option(min=1, help="How many it has.", show_default="3", rich_help_panel=_IMAGE),
+    ] = None,
+    colour: Annotated[
+        Literal["RGB", "BGR", "GRAY"] | None,
+        typer.Option(
+            help="Their order.",
+            show_default="RGB; GRAY for one channel",
+            rich_help_panel=_IMAGE,
+        ),
+    ] = None,
+    scale: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A",
+            help="What pixels of 0..255 are multiplied by.",
+            show_default="1/255",
+            rich_help_panel=_IMAGE,
+        ),
+    ] = None,
+    mean: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B,...",
+            help="Then subtracted, by channel.",
+            show_default="0",
+            rich_help_panel=_IMAGE,
+        ),
+    ] = None,
+    std: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B,...",
+            help="Then divided by, by channel.",
+            show_default="1",
+            rich_help_panel=_IMAGE,
+        ),
     ] = None,
 ) -> None:
-    """Export PyTorch models to ONNX files whose sizes have been proven.
+    """Export models to ONNX files whose sizes have been proven.
 
     Every axis that is left open is proven: ONNX Runtime against PyTorch, at sizes that the export
-    never saw. An axis that fails is refused, and the node that fixes it is named.
+    never saw. An axis that fails is refused, and the node that fixes it is named. What is given
+    here comes before what a recipe, a library or a card says.
 
-    Example: anyres export models/climate/recipe.toml --out out/models
+    Example: anyres export torchvision:fcn_resnet50 --weights fcn.pth --out models
     """
-    from anyres_exporter.commands.run import Options, run
+    from anyres_exporter.commands.run import run
     from anyres_exporter.errors import ExportError
 
-    options = Options(out, assets, weights, size, name, fixed, any_size)
+    if name is not None and len(targets) > 1:
+        raise typer.BadParameter(f"--name is for one model; there are {len(targets)}")
+    image = {
+        "channels": channels,
+        "colour": colour or ("GRAY" if channels == 1 else None),
+        "scale": values.number("--scale", scale) if scale else None,
+        "mean": values.numbers("--mean", mean),
+        "std": values.numbers("--std", std),
+    }
+    said: dict[str, Any] = {
+        "name": name,
+        "description": description,
+        "task": task,
+        "classes": values.classes(classes) or None,
+        "arguments": values.arguments("--arg", arg or ()) or None,
+        "weights": _given(file=weights and weights.absolute(), key=weights_key) or None,
+        "size": values.height_width("--size", size) if size else None,
+        "dynamic": False if fixed else None,
+        "any_size": {"zero": "constant"}.get(any_size, any_size) if any_size else None,
+        "opset": opset,
+        "input": _given(**image) or None,
+    }
     try:
         for target in targets:
-            run(target, options)
+            run(target, _given(**said), out, assets)
     except ExportError as error:
         raise typer.BadParameter(str(error)) from error
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    """Those that were given."""
+    return {key: value for key, value in options.items() if value is not None}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -12,33 +12,26 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from anyres_exporter.errors import BadRecipe
 from anyres_exporter.export import export
 from anyres_exporter.proof.compare import Comparison
-from anyres_exporter.sources.recipe import Recipe, build, parse, read
+from anyres_exporter.sources.recipe import build, of_target
 
 
-@dataclass(frozen=True)
-class Options:
-    """The command's options; those after `assets` describe a factory and not a recipe."""
-
-    out: Path
-    assets: Path | None
-    weights: Path | None
-    size: str
-    name: str | None
-    fixed: bool
-    any_size: str | None
-
-
-def run(target: str, options: Options) -> Path:
+def run(target: str, said: Mapping[str, Any], out: Path, assets: Path | None) -> Path:
     """Export one target and print what was proven.
+
+    Args:
+        target: a recipe's file, a factory, a library's model, or a graph's file.
+        said: fields of a recipe that come before what the target says.
+        out: the folder to write to.
+        assets: where weights are looked for that lie beside no recipe.
 
     Raises:
         ExportError: it cannot be built, exported or proven.
     """
-    recipe = _recipe(target, options)
-    _made(options.out)
-    model, provenance = build(recipe, options.assets)
+    recipe = of_target(target, said)
+    _made(out)
+    model, provenance = build(recipe, assets)
     compared: list[Comparison] = []
-    console = Console()
+    console = Console(highlight=False, soft_wrap=True)
     with _progress(console) as progress:
         task = progress.add_task(f"proving {recipe.name}", total=None)
 
@@ -49,8 +42,9 @@ def run(target: str, options: Options) -> Path:
         path = export(
             model,
             recipe.describe(),
-            options.out,
+            out,
             sizes=recipe.sizes(),
+            opset=recipe.opset,
             provenance=provenance,
             report=report,
         )
@@ -58,9 +52,7 @@ def run(target: str, options: Options) -> Path:
     console.print(
         f"{path}  {path.stat().st_size / 1e6:.1f} MB, proven at {len(compared)} sizes, "
         f"worst error {worst.max_rel_error:.1e} of the largest value "
-        f"(at {worst.width}x{worst.height})",
-        highlight=False,
-        soft_wrap=True,
+        f"(at {worst.width}x{worst.height})"
     )
     return path
 
@@ -76,28 +68,3 @@ def _made(folder: Path) -> None:
 def _progress(console: Console) -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-
-
-def _recipe(target: str, options: Options) -> Recipe:
-    if ":" not in target:
-        return read(Path(target))
-    height, width = _height_width(options.size)
-    weights = {"file": options.weights.absolute()} if options.weights else None
-    return parse(
-        {
-            "name": options.name or target.rpartition(":")[2].lower(),
-            "factory": target,
-            "weights": weights,
-            "size": (height, width),
-            "dynamic": not options.fixed,
-            "any_size": options.any_size,
-        },
-        target,
-    )
-
-
-def _height_width(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r"(\d+)x(\d+)", text)
-    if match is None:
-        raise BadRecipe(f"--size '{text}' is no size; write WIDTHxHEIGHT, as in 451x300")
-    return int(match[2]), int(match[1])

@@ -2,38 +2,46 @@
 
     name = "mobilenet_v2_fcn"
     task = "classification"
-    factory = "anyres_exporter.zoo.mobilenet_v2:MobileNetV2"   # any importable factory
+    factory = "anyres_exporter.zoo.mobilenet_v2:MobileNetV2"   # or "timm:resnet18", "my_net.py:Net"
+    graph = "model.onnx"              # instead of a factory: a graph that is there already
     convolutionalize = true           # turn the FC head into convolutions
     size = [224, 224]                 # (height, width) to trace at
     dynamic = true                    # leave H and W open
     any_size = "edge"                 # pad to the step and crop back, inside the graph
+    opset = 17                        # by default the newest that is sound
     classes_file = "classes.txt"      # one name a line; or [[classes]] with name and colour
     [arguments]                       # of the factory
     [weights]
     file = "weights.safetensors"      # beside the recipe, or below the assets folder
     sha256 = "..."
+    key = "model_ema"                 # the checkpoint's entry, where several hold weights
     [input]                           # fields of anyres_proto.card.ImageInput
 
 A model built from a recipe is the same model everywhere: its weights are checked by their hash, and
-no checkpoint is unpickled.
+no checkpoint is unpickled. What a library knows about a model of its own need not be said.
 """
 
 from __future__ import annotations
 
-import importlib
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+import onnx
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from torch import nn
 
 from anyres_exporter.errors import BadRecipe
 from anyres_exporter.request import Sizes
 from anyres_exporter.sources.convolutionalize import convolutionalize
+from anyres_exporter.sources.factory import from_code
+from anyres_exporter.sources.families import from_family, is_family, known
+from anyres_exporter.sources.graph import described, read_graph
 from anyres_exporter.sources.weights import load_weights, sha256
 from anyres_proto.card import NAME, ClassName, Description, ImageInput
+
+_FOR_CODE = ("arguments", "weights", "convolutionalize")
 
 
 class Weights(BaseModel):
@@ -42,6 +50,7 @@ class Weights(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     file: Path
     sha256: str | None = None
+    key: str | None = None
 
 
 class Recipe(BaseModel):
@@ -51,17 +60,28 @@ class Recipe(BaseModel):
     name: str = Field(pattern=NAME)
     description: str = ""
     task: Literal["classification", "segmentation", "regression", "unknown"] = "unknown"
-    factory: str
+    factory: str | None = None
+    graph: Path | None = None
     arguments: dict[str, Any] = Field(default_factory=dict)
     weights: Weights | None = None
     convolutionalize: bool = False
     size: tuple[int, int] = (224, 224)
     dynamic: bool = True
     any_size: Literal["edge", "constant"] | None = None
+    opset: int | None = Field(ge=13, default=None)
     input: ImageInput = ImageInput()
     classes: tuple[ClassName, ...] = ()
     classes_file: Path | None = None
     folder: Path = Path()
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.factory is None) == (self.graph is None):
+            raise ValueError("a recipe names a factory or a graph; one of them")
+        of_code = [name for name in _FOR_CODE if getattr(self, name)]
+        if self.graph is not None and of_code:
+            raise ValueError(f"a graph is made already; it takes no {' and no '.join(of_code)}")
+        return self
 
     def describe(self) -> Description:
         """What the card will say in the author's words.
@@ -90,8 +110,32 @@ class Recipe(BaseModel):
         return Sizes(self.size, self.dynamic, self.any_size)
 
 
-def read(path: Path) -> Recipe:
-    """A recipe file.
+def of_target(target: str, said: Mapping[str, Any]) -> Recipe:
+    """The recipe that a target is, or that exports it.
+
+    Args:
+        target: RECIPE.toml, MODEL.onnx, a factory, or a library's model.
+        said: fields that come before the target's own.
+
+    Raises:
+        BadRecipe: it is none of these, or wrong.
+    """
+    path = Path(target)
+    if path.suffix == ".toml":
+        return read(path, said)
+    if path.suffix == ".onnx":
+        return parse({"graph": path.absolute()} | dict(said), target)
+    if ":" not in target:
+        raise BadRecipe(
+            f"'{target}' is nothing to export; expected RECIPE.toml, MODEL.onnx, "
+            "package.module:factory, file.py:factory, or a library's model, like timm:resnet18"
+        )
+    named = {} if is_family(target) else {"name": target.rpartition(":")[2].lower()}
+    return parse(named | {"factory": target} | dict(said), target)
+
+
+def read(path: Path, said: Mapping[str, Any] | None = None) -> Recipe:
+    """A recipe file; what is said besides comes before what it says.
 
     Raises:
         BadRecipe: it is missing, no TOML, or says something that no recipe says.
@@ -102,7 +146,20 @@ def read(path: Path) -> Recipe:
         raise BadRecipe(f"{path}: {error.strerror or error}") from error
     except tomllib.TOMLDecodeError as error:
         raise BadRecipe(f"{path} is not TOML: {error}") from error
-    return parse(fields | {"folder": path.parent}, str(path))
+    return parse(_over(fields, said or {}) | {"folder": path.parent}, str(path))
+
+
+def _over(fields: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
+    """Tables are merged, but for weights: a checkpoint's hash and key are its own."""
+    merged = {
+        key: dict(fields[key]) | dict(said[key])
+        for key in ("arguments", "input")
+        if key in fields and key in said
+    }
+    found = dict(fields) | dict(said) | merged
+    if "classes" in said:
+        found.pop("classes_file", None)
+    return found
 
 
 def parse(fields: Mapping[str, Any], source: str) -> Recipe:
@@ -112,27 +169,57 @@ def parse(fields: Mapping[str, Any], source: str) -> Recipe:
         BadRecipe: a field is missing, unknown, or of the wrong kind.
     """
     try:
-        return Recipe.model_validate(fields)
+        return Recipe.model_validate(_completed(fields))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise BadRecipe(f"{source}: {where}: {first['msg']}") from error
+        said = first["msg"].removeprefix("Value error, ")
+        raise BadRecipe(f"{source}: {f'{where}: ' if where else ''}{said}") from error
 
 
-def build(recipe: Recipe, assets: Path | None = None) -> tuple[nn.Module, dict[str, str]]:
-    """The model with its weights, in eval mode, and its provenance.
+def _completed(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """With what a library or a card knows, where nothing else is said.
+
+    Not the classes, where the factory is asked for a number of its own.
+    """
+    factory, graph = fields.get("factory"), fields.get("graph")
+    found: dict[str, Any] = {}
+    if isinstance(factory, str) and is_family(factory):
+        found = known(factory)
+    elif isinstance(graph, str | Path):
+        found = described(fields.get("folder", Path()) / graph)
+    if "classes_file" in fields or {"num_classes", "classes"} & set(fields.get("arguments", {})):
+        found.pop("classes", None)
+    return _over(found, fields)
+
+
+def build(
+    recipe: Recipe, assets: Path | None = None
+) -> tuple[nn.Module | onnx.ModelProto, dict[str, str]]:
+    """The model with its weights in eval mode, or the graph, and its provenance.
 
     Args:
         recipe: how.
         assets: where weights are looked for that do not lie beside the recipe.
 
     Raises:
-        BadRecipe: the factory cannot be imported or called, or the weights are missing, are not
-            those of the hash, or do not fit the model.
+        BadRecipe: the factory cannot be imported or called, the weights are missing, are not those
+            of the hash, or do not fit the model, or the graph cannot be read.
     """
-    model = _called(recipe)
+    if recipe.graph is not None:
+        path = recipe.folder / recipe.graph
+        return read_graph(path), {"graph_sha256": sha256(path)}
+    return _built(recipe, assets)
+
+
+def _built(recipe: Recipe, assets: Path | None) -> tuple[nn.Module, dict[str, str]]:
+    assert recipe.factory is not None, "a recipe without a graph names a factory"
+    make = from_family if is_family(recipe.factory) else from_code
+    model = make(recipe.factory, recipe.arguments)
     provenance = {"factory": recipe.factory}
-    if recipe.weights is not None:
+    if recipe.weights is None:
+        provenance["weights"] = "as the factory gave them"
+    else:
         path = _found(recipe, recipe.weights, assets)
         digest = sha256(path)
         if recipe.weights.sha256 not in (None, digest):
@@ -140,45 +227,12 @@ def build(recipe: Recipe, assets: Path | None = None) -> tuple[nn.Module, dict[s
                 f"{path} is not the file that recipe '{recipe.name}' was written for: "
                 f"its sha256 is {digest}, expected {recipe.weights.sha256}"
             )
-        load_weights(model, path)
+        load_weights(model, path, recipe.weights.key)
         provenance["weights_sha256"] = digest
     if recipe.convolutionalize:
         model = convolutionalize(model, probe=recipe.size)
         provenance["convolutionalized"] = "true"
     return model.eval(), provenance
-
-
-def _called(recipe: Recipe) -> nn.Module:
-    factory = _imported(recipe.factory)
-    try:
-        model = factory(**recipe.arguments)
-    except Exception as error:
-        raise BadRecipe(f"calling factory '{recipe.factory}' failed: {_said(error)}") from error
-    if not isinstance(model, nn.Module):
-        raise BadRecipe(f"{recipe.factory} gave a {type(model).__name__}, not a torch.nn.Module")
-    return model
-
-
-def _imported(factory: str) -> Callable[..., object]:
-    module, _, name = factory.partition(":")
-    if not name:
-        raise BadRecipe(f"'{factory}' is no factory; write package.module:name")
-    try:
-        found: object = getattr(importlib.import_module(module), name)
-    except AttributeError as error:
-        raise BadRecipe(f"module '{module}' has no '{name}'") from error
-    except Exception as error:
-        raise BadRecipe(
-            f"cannot import '{module}' of factory '{factory}': {_said(error)}"
-        ) from error
-    if not callable(found):
-        raise BadRecipe(f"'{factory}' cannot be called; a factory is a class or a function")
-    return found
-
-
-def _said(error: Exception) -> str:
-    """Somebody else's code may raise anything; this is its boundary."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def _found(recipe: Recipe, weights: Weights, assets: Path | None) -> Path:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import traceback
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,23 +20,53 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from anyres_exporter.errors import NotExportable
+from anyres_exporter.trace.hints import hint
+from anyres_exporter.trace.outputs import Flat, named
 
-IMAGE, OUTPUT = "image", "logits"
+IMAGE = "image"
 
 
-def trace(model: nn.Module, example: Tensor, *, dynamic_size: bool, log: Path) -> onnx.ModelProto:
+def traceable(model: nn.Module, example: Tensor) -> tuple[nn.Module, tuple[str, ...]]:
+    """The model as torch traces it, and its outputs' names: with several, a tuple of them.
+
+    Raises:
+        NotExportable: it does not run, or returns something else than tensors.
+    """
+    size = f"{example.shape[3]}x{example.shape[2]}"
+    try:
+        with torch.inference_mode():
+            output = model(example)
+    except Exception as error:
+        raise NotExportable(
+            f"{type(model).__name__} does not run on a {size} image of {example.shape[1]} "
+            f"channels: {_sentence(error)}"
+        ) from error
+    names = tuple(named(output))
+    return (model if isinstance(output, Tensor) else Flat(model)), names
+
+
+def trace(
+    model: nn.Module,
+    example: Tensor,
+    names: tuple[str, ...],
+    *,
+    dynamic_size: bool,
+    opset: int,
+    log: Path,
+) -> onnx.ModelProto:
     """The graph of a model in eval mode; batch is open, and with `dynamic_size` so are H and W.
 
     Args:
-        model: takes (n, c, h, w) float32, returns one tensor.
+        model: takes (n, c, h, w) float32, returns one tensor or a tuple of them.
         example: (n, c, h, w) with n >= 2, at the size to trace.
+        names: of the outputs.
         dynamic_size: whether H and W are to be left open.
+        opset: of the default domain; 18 or newer, as torch writes it.
         log: where torch's own words go if it fails.
 
     Raises:
-        NotExportable: torch could not; the message is one sentence, its report is in `log`.
+        NotExportable: torch could not; the message says why and what to do, its report is in `log`.
     """
-    _refuse_what_does_not_run(model, example)
     open_axes = {0: Dim("batch")}
     if dynamic_size:
         open_axes |= {2: Dim.AUTO, 3: Dim.AUTO}
@@ -46,36 +77,31 @@ def trace(model: nn.Module, example: Tensor, *, dynamic_size: bool, log: Path) -
                 (example,),
                 dynamo=True,
                 input_names=[IMAGE],
-                output_names=[OUTPUT],
+                output_names=list(names),
                 dynamic_shapes=(open_axes,),
+                opset_version=opset,
                 verbose=False,
             )
     except Exception as error:
         log.parent.mkdir(parents=True, exist_ok=True)
-        log.write_text(f"{type(error).__name__}: {error}\n")
+        log.write_text("".join(traceback.format_exception(error)), "utf-8")
         raise NotExportable(
-            f"torch could not export {type(model).__name__}: {_sentence(error)}; "
-            f"its full report is in {log}"
+            f"torch could not export {_type(model)}: {_explained(error)}; its full report is "
+            f"in {log}"
         ) from error
     assert program is not None, "dynamo=True returns the program"
     return program.model_proto
 
 
-def _refuse_what_does_not_run(model: nn.Module, example: Tensor) -> None:
-    """Of a model that cannot run at all torch's exporter writes a page; eager says it in a line."""
-    size = f"{example.shape[3]}x{example.shape[2]}"
-    try:
-        with torch.inference_mode():
-            output = model(example)
-    except Exception as error:
-        raise NotExportable(
-            f"{type(model).__name__} does not run on a {size} image: {_sentence(error)}"
-        ) from error
-    if not isinstance(output, Tensor):
-        raise NotExportable(
-            f"{type(model).__name__} returns a {type(output).__name__}; expected one tensor, "
-            "(n, channels, h, w) or (n, channels)"
-        )
+def _type(model: nn.Module) -> str:
+    return type(model.network if isinstance(model, Flat) else model).__name__
+
+
+def _explained(error: Exception) -> str:
+    """What is wrong and what to do; torch's first words where the kind is none that is known."""
+    known = hint("".join(traceback.format_exception(error)))
+    said = _sentence(error)
+    return f"{known.wrong} ({said}). Try this: {known.do}" if known else said
 
 
 @contextlib.contextmanager
@@ -95,4 +121,4 @@ def _quiet() -> Iterator[None]:
 def _sentence(error: Exception) -> str:
     cause = error.__cause__ or error
     lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
-    return (lines[0] if lines else type(cause).__name__)[:200]
+    return (lines[0] if lines else type(cause).__name__)[:200].rstrip(".")
