@@ -14,6 +14,7 @@ from math import lcm
 from pathlib import Path
 
 import onnx
+from onnx import helper
 
 from anyres_analyzer.cost.formula import FormulaModel
 from anyres_analyzer.cost.model import CostModel
@@ -23,7 +24,6 @@ from anyres_analyzer.field.rules import RULES
 from anyres_analyzer.graph.graph import Graph
 from anyres_analyzer.graph.reading import load
 from anyres_analyzer.output import Output, ReceptiveField, output_of
-from anyres_analyzer.shapes.tensor import Tensors
 from anyres_analyzer.shapes.walk import ShapeWalk
 from anyres_analyzer.sizes.contract import AxisContract, SizeContract
 from anyres_analyzer.sizes.head import explained
@@ -39,11 +39,13 @@ ROOM = 192  # pixels above the minimum that the samples have at least
 
 @dataclass(frozen=True)
 class Input:
-    """The image input: (n, channels, h, w) of an ONNX element type."""
+    """The image input: in a layout (NCHW or NHWC), of an ONNX element type, numpy's `dtype`."""
 
     name: str
     channels: int
     elem_type: int
+    dtype: str
+    layout: str
     dynamic_batch: bool
 
 
@@ -115,9 +117,9 @@ def analyze(source: Path | str | onnx.ModelProto) -> Analysis:
     return Analysis(
         graph=graph,
         shapes=walk,
-        input=_input(graph, samples.near),
+        input=_input(graph),
         outputs=tuple(
-            output_of(output.name, samples.near, fields, sizes) for output in graph.outputs
+            output_of(output.name, graph, samples.near, fields, sizes) for output in graph.outputs
         ),
         sizes=sizes,
         joint=joint,
@@ -150,18 +152,26 @@ def _both(sizes: SizeContract) -> tuple[AxisContract, AxisContract]:
 
 
 def _three(axis: AxisContract, period: int) -> tuple[int, int, int]:
-    """Two sizes of the residue that tiles have, and one of another, all well above the minimum.
+    """Two sizes of the residue that tiles have, and one of the next, all well above the minimum.
 
-    Far, so that no window is clipped away and no two strided maps are of one size by rounding.
+    Far, so that no window is clipped away and no two strided maps are of one size by rounding. The
+    next, since there a graph that pads to a multiple pads most.
     """
     if axis.maximum is not None:
         return axis.minimum, axis.minimum, axis.maximum
     alignment = lcm(axis.step, period)
     near = axis.minimum % axis.step + alignment * -(-(axis.minimum + ROOM) // alignment)
-    return near, near + 5 * alignment, near + alignment + 131 * axis.step
+    odd = near + alignment * -(-(alignment + 131 * axis.step) // alignment) + axis.step
+    return near, near + 5 * alignment, odd
 
 
-def _input(graph: Graph, tensors: Tensors) -> Input:
+def _input(graph: Graph) -> Input:
     image = graph.image
-    channels = tensors[image.name].shape[1]
-    return Input(image.name, channels, image.elem_type, not isinstance(image.dims[0], int))
+    return Input(
+        image.name,
+        channels=graph.channels,
+        elem_type=image.elem_type,
+        dtype=helper.tensor_dtype_to_np_dtype(image.elem_type).name,
+        layout=graph.layout.name,
+        dynamic_batch=not isinstance(image.dims[0], int),
+    )

@@ -5,8 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
+from onnx import helper
+
+from anyres_analyzer.answer import answer_of, layout_of
 from anyres_analyzer.field.breaker import Effect
 from anyres_analyzer.field.field import Field
+from anyres_analyzer.graph.graph import Graph
+from anyres_analyzer.graph.layout import NCHW
 from anyres_analyzer.shapes.tensor import Tensors
 from anyres_analyzer.sizes.contract import SizeContract
 from anyres_analyzer.tiling import rule as tiling
@@ -42,9 +47,17 @@ class ReceptiveField:
 
 @dataclass(frozen=True)
 class Output:
-    """One output. Dense: pixel `i` is centred on input pixel stride * i + offset."""
+    """One output. Dense: pixel `i` is centred on input pixel stride * i + offset.
+
+    `meaning`, `classes` and `source` are told in `answer`. A map without channels has one.
+    """
 
     name: str
+    meaning: str
+    classes: int | None
+    source: str
+    dtype: str  # numpy's name
+    layout: str  # NCHW, NHWC or NHW; of what is no map, NCHW as far as it goes
     channels: int
     dense: bool
     stride: tuple[Fraction, Fraction]
@@ -59,15 +72,27 @@ _NO_PIXELS = Field(dim=None)
 
 
 def output_of(
-    name: str, tensors: Tensors, fields: tuple[dict[str, Field], ...], sizes: SizeContract
+    name: str,
+    graph: Graph,
+    tensors: Tensors,
+    fields: tuple[dict[str, Field], ...],
+    sizes: SizeContract,
 ) -> Output:
     """The output of this name, from its fields along H and W."""
     height, width = (by_tensor.get(name, _NO_PIXELS) for by_tensor in fields)
     shape = tensors[name].shape
+    layout = layout_of(shape, (height, width))
+    channels = (layout or NCHW).channels
+    answer = answer_of(name, graph, tensors, fields)
     return Output(
         name,
-        channels=shape[1] if len(shape) > 1 else 1,
-        dense=len(shape) == 4 and (height.dim, width.dim) == (-2, -1),
+        meaning=answer.meaning,
+        classes=answer.classes,
+        source=answer.source,
+        dtype=helper.tensor_dtype_to_np_dtype(tensors[name].elem_type).name,
+        layout=(layout or NCHW).name,
+        channels=shape[channels] if channels is not None and len(shape) > channels else 1,
+        dense=layout is not None,
         stride=(height.reach.scale, width.reach.scale),
         offset=(height.reach.centre, width.reach.centre),
         receptive_field=_receptive_field(height, width),

@@ -12,12 +12,15 @@ into a card (`from_attributes`) although neither package imports the other.
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Literal, Self
+from typing import Literal, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 METADATA_KEY = "anyres.card"
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"  # of a model; it is a file's name too
+Meaning: TypeAlias = Literal[
+    "logits", "probabilities", "values", "class_map", "mask", "top_k_classes", "top_k_scores"
+]
 
 
 class _Frozen(BaseModel):
@@ -168,9 +171,9 @@ class Padding(_Frozen):
 class ImageInput(_Frozen):
     """What the network's input tensor is made of.
 
-    A decoded image (h, w, channels) in 0..255 becomes `(pixel * scale - mean) / std`, float32,
-    (1, channels, h, w). A graph whose `dtype` is uint8 does that by itself: it takes the pixels as
-    they were decoded, in this `layout`.
+    A decoded image (h, w, channels) in 0..255 becomes `(pixel * scale - mean) / std`, float32, in
+    this `layout`: (1, channels, h, w) or (1, h, w, channels). A graph whose `dtype` is uint8 does
+    that by itself: it takes the pixels as they were decoded, in this `layout` and order of colours.
     """
 
     name: str = "image"
@@ -195,12 +198,26 @@ class ImageInput(_Frozen):
 class Output(_Frozen):
     """What one of the network's output tensors means.
 
-    A dense output is float32 (n, channels, h_out, w_out) whose pixel `i` is centred on input pixel
-    `stride * i + offset`; one that is not dense is (n, channels): one answer for the whole image.
+    A dense output is a map in its `layout`, (n, channels, h_out, w_out) by default, whose pixel `i`
+    is centred on input pixel `stride * i + offset`; one that is not dense is (n, channels): one
+    answer for the whole image. NHW is a map without channels, and counts one.
+
+        logits, probabilities   a score for each class
+        class_map               the index of the best of `classes`
+        mask                    1 where a channel is above the graph's threshold, else 0
+        top_k_classes           the indices of the `channels` best of `classes`, the best first
+        top_k_scores            their probabilities
+        values                  any other numbers
+
+    Outputs of one `source` are made of the same scores, cell by cell.
     """
 
     name: str = "logits"
-    meaning: Literal["logits", "probabilities", "values"] = "logits"
+    meaning: Meaning = "logits"
+    classes: int | None = Field(ge=1, default=None)
+    source: str | None = None
+    dtype: str = "float32"  # numpy's name
+    layout: Literal["NCHW", "NHWC", "NHW"] = "NCHW"
     channels: int = Field(ge=1)
     dense: bool
     stride: tuple[Fraction, Fraction] = (Fraction(1), Fraction(1))

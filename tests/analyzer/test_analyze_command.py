@@ -79,6 +79,7 @@ def test_the_json_is_exact(u_net: Path, capsys: pytest.CaptureFixture[str]) -> N
             "runtime_bytes": 4 * 64 * 32 * (16 + 4),
             "arena_bytes": 2**20 + 2**20 // 32,  # a first region, and its table of handles
             "output_shape": [1, 8, 32, 64],
+            "answers": [64, 32],
         }
     ]
     (layer,) = printed["layers"]

@@ -145,7 +145,6 @@ IMAGES = {
     "float[N,3,H,W] x, float[1] threshold": "exactly one input, an image; it has: x, threshold",
     "float[N,H,W] x": "3 dimensions; an image has 4",
     "float[N,1,D,H,W] x": "5 dimensions; an image has 4",
-    "float[N,H,W,3] x": "with 3 channels last; expected (n, c, h, w)",
     "float[N,0,H,W] x": "declared with a dimension of 0",
     "float[N,3,H,99999999999] x": "declared with a dimension of 99999999999",
     "string[N,3,H,W] x": "of type string; an image's pixels are numbers",

@@ -54,7 +54,6 @@ def test_a_path_that_holds_no_file_is_refused(name: str, tmp_path: Path) -> None
         ("float[N,H,W] x", "'x' has 3 dimensions; an image has 4"),
         ("float[N,1,D,H,W] x", "'x' has 5 dimensions"),
         ("uint8[N] x", "'x' has 1 dimensions"),
-        ("uint8[N,H,W,3] x", "is .n, h, w, c. with 3 channels last"),
         ("seq(float[N,1,H,W]) x", "no tensor of a declared rank"),
         ("float x", "'x' has 0 dimensions"),
     ],

@@ -41,7 +41,7 @@ def model(*, tiles: bool = True, step: int = 1) -> Model:
             sizes=SizeContract(height=axis, width=axis),
             tiling=exact if tiles else TilingRule(breakers=("node 'gap' (GlobalAveragePool)",)),
         ),
-        lambda h, w, batch: Cost(h * w, 10 * h * w * batch, "", (batch, 2, h, w)),
+        lambda h, w, batch: Cost(h * w, 10 * h * w * batch, "", ((batch, 2, h, w),)),
         NoNetwork(),
     )
 
@@ -124,7 +124,7 @@ def test_a_route_is_found_once() -> None:
 
     def cost(height: int, width: int, batch: int) -> Cost:
         asked.append((height, width))
-        return Cost(1, 1, "", (batch, 2, height, width))
+        return Cost(1, 1, "", ((batch, 2, height, width),))
 
     plain = model()
     counted = Model(plain.name, plain.version, plain.card, cost, plain.network)

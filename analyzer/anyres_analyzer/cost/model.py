@@ -14,12 +14,17 @@ from anyres_analyzer.shapes.walk import ShapeWalk
 
 @dataclass(frozen=True)
 class Cost:
-    """One size: MACs, peak bytes of activations, the node where they peak, the output's shape."""
+    """One size: MACs, peak bytes of activations, the node where they peak, the outputs' shapes."""
 
     macs: int
     activation_bytes: int
     peak_node: str
-    output_shape: tuple[int, ...]
+    output_shapes: tuple[tuple[int, ...], ...]
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """The first output's: the one that is served."""
+        return self.output_shapes[0]
 
 
 class CostModel:
@@ -50,5 +55,5 @@ def measure(graph: Graph, tensors: Tensors) -> Cost:
         macs=sum(macs(node, tensors) for node in graph.nodes),
         activation_bytes=peak,
         peak_node=where,
-        output_shape=tensors[graph.outputs[0].name].shape,
+        output_shapes=tuple(tensors[output.name].shape for output in graph.outputs),
     )

@@ -26,6 +26,11 @@ class Samples:
     def __iter__(self) -> Iterator[Tensors]:
         return iter((self.near, self.far, self.odd))
 
+    @property
+    def one_size(self) -> bool:
+        """Whether nothing is known yet of other sizes."""
+        return self.near is self.far
+
 
 @dataclass(frozen=True)
 class Call:
@@ -37,7 +42,7 @@ class Call:
     opset: int
     surplus: Fraction | None  # S * n - N of the first input with a field; None where it varies
     source: str  # the graph's image ...
-    axis: int  # ... and its dimension that is followed, -2 or -1
+    axis: int  # ... and its dimension that is followed, from the end
 
     @property
     def image(self) -> Field:
@@ -81,8 +86,9 @@ def propagate(
 ) -> dict[str, Field]:
     """The field of every tensor that depends on pixels, along image axis 0 (H) or 1 (W)."""
     image = graph.image.name
-    known = {image: Field(dim=axis - 2)}
-    pixels = [tensors[image].shape[axis + 2] for tensors in (samples.near, samples.far)]
+    dim = graph.layout.sides[axis]
+    known = {image: Field(dim=dim)}
+    pixels = [tensors[image].shape[dim] for tensors in (samples.near, samples.far)]
 
     def surplus(name: str, seen: Field) -> Fraction | None:
         """S * n - N of a tensor whose extent follows the image's, else None."""
@@ -106,14 +112,17 @@ def propagate(
         if not any(fields) or node.op_type in ("Shape", "Size"):
             continue
         first = next((n, f) for n, f in zip(node.inputs, fields, strict=True) if f is not None)
-        call = Call(node, fields, samples, graph.opset, surplus(*first), image, axis - 2)
+        call = Call(node, fields, samples, graph.opset, surplus(*first), image, dim)
         rule = rules.get(node.op_type)
         made = _without_a_rule(call) if rule is None else rule(call)
         for index, name in enumerate(node.made):
-            own = made if index == 0 or node.op_type == "Split" else _beside(made, node)
+            own = made if index == 0 or node.op_type in _ALIKE else _beside(made, node)
             same = unchanged(name, own, *first)
             known[name] = own if same else _extended(own, node, surplus(name, own))
     return known
+
+
+_ALIKE = frozenset({"Split", "TopK"})  # whose further outputs see what the first one sees
 
 
 def _beside(made: Field, node: Node) -> Field:

@@ -34,6 +34,7 @@ from anyres_analyzer.field.statistic_rules import (
     reduced,
     scattered,
     soft_over_axis,
+    sorted_over_axis,
 )
 from anyres_analyzer.field.window_rules import transposed, windowed
 
@@ -51,7 +52,7 @@ _REDUCTIONS = """
 
 _SCATTERED = """
     Attention Compress CumSum DFT DeformConv GRU GridSample LSTM
-    MaxRoiPool NonZero RNN ReverseSequence RoiAlign STFT TopK
+    MaxRoiPool NonZero RNN ReverseSequence RoiAlign STFT
 """.split()
 
 RULES: Mapping[str, Rule] = (
@@ -80,6 +81,7 @@ RULES: Mapping[str, Rule] = (
         "Slice": sliced,
         "SpaceToDepth": unshuffled,
         "Split": divided,
+        "TopK": sorted_over_axis,
         "Transpose": moved,
     }
 )

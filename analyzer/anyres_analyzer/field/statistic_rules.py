@@ -85,6 +85,14 @@ def soft_over_axis(call: Call) -> Field:
     return image.broken(call.node, "it normalises along the axis itself", dim=image.dim)
 
 
+def sorted_over_axis(call: Call) -> Field:
+    """TopK along one dimension."""
+    image, rank = call.image, call.rank
+    if image.dim is None or call.node.attributes.get("axis", -1) % rank != rank + image.dim:
+        return image
+    return image.broken(call.node, "it picks the largest along the axis itself")
+
+
 def dropped(call: Call) -> Field:
     """Dropout: the identity, but at random in training."""
     mode = call.tensor(2)

@@ -15,6 +15,7 @@ from typing import Any
 import onnx
 from numpy.typing import NDArray
 
+from anyres_analyzer.graph.layout import NCHW, Layout
 from anyres_analyzer.graph.stored import Stored
 
 STEERING_ELEMENTS = 1024  # constants up to this many elements keep their values
@@ -67,7 +68,7 @@ class Value:
 
 @dataclass(frozen=True)
 class Graph:
-    """A graph with one image input (n, c, h, w).
+    """A graph with one image input, (n, c, h, w) or (n, h, w, c) as its `layout` says.
 
     `remarks` are sentences for its reader: what was odd in the file, and did not matter.
     """
@@ -78,6 +79,7 @@ class Graph:
     outputs: tuple[Value, ...]
     opsets: Mapping[str, int]
     metadata: Mapping[str, str]
+    layout: Layout = NCHW
     remarks: tuple[str, ...] = ()
 
     @property
@@ -95,10 +97,16 @@ class Graph:
         declared = self.image.dims[0]
         return declared if isinstance(declared, int) else 1
 
+    @property
+    def sides(self) -> tuple[int | str | None, int | str | None]:
+        """The image's height and width as the file declares them."""
+        height, width = self.layout.sides
+        return self.image.dims[height], self.image.dims[width]
+
     @cached_property
     def channels(self) -> int:
         """The declared number of channels, or what the first convolution takes."""
-        declared = self.image.dims[1]
+        declared = self.image.dims[self.layout.name.index("C")]
         if isinstance(declared, int):
             return declared
         for node in self.nodes:

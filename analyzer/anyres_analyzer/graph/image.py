@@ -1,17 +1,19 @@
-"""Which input of a graph is the image, or why none is."""
+"""Which input of a graph is the image, or why none is; and in which layout it comes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import onnx
 from onnx import TensorProto
 
 from anyres_analyzer.errors import UnsupportedGraph
-from anyres_analyzer.graph.graph import RGB, Value
+from anyres_analyzer.graph.graph import RGB, Node, Value
+from anyres_analyzer.graph.layout import NCHW, NHWC, Layout
 from anyres_analyzer.graph.stored import type_name
 
 _PIXEL_CHANNELS = (1, RGB, 4)
+_CHANNELS_TO_FRONT = (0, 3, 1, 2)
 _NO_NUMBERS = {
     TensorProto.UNDEFINED,
     TensorProto.STRING,
@@ -21,7 +23,7 @@ _NO_NUMBERS = {
 
 
 def image_among(inputs: Sequence[onnx.ValueInfoProto]) -> Value:
-    """The one input of a graph, (n, c, h, w).
+    """The one input of a graph, (n, c, h, w) or (n, h, w, c).
 
     Raises:
         UnsupportedGraph: there are several, or it is no image.
@@ -39,9 +41,18 @@ def image_among(inputs: Sequence[onnx.ValueInfoProto]) -> Value:
         raise UnsupportedGraph(f"input '{inputs[0].name}' is no tensor of a declared rank")
     image = value(inputs[0])
     _refuse_types(image)
-    _refuse_dims(image)
+    _refuse_rank(image)
     _refuse_sizes(image.name, inputs[0].type.tensor_type.shape.dim)
     return image
+
+
+def layout_of(image: Value, nodes: Iterable[Node]) -> Layout:
+    """Channels last where the dims say so, or the graph's first step moves them to the front."""
+    if image.dims[1] in _PIXEL_CHANNELS:
+        return NCHW
+    readers = [node for node in nodes if image.name in node.inputs]
+    orders = {tuple(node.attributes.get("perm", ())) for node in readers}
+    return NHWC if image.dims[3] in _PIXEL_CHANNELS or orders == {_CHANNELS_TO_FRONT} else NCHW
 
 
 def value(info: onnx.ValueInfoProto) -> Value:
@@ -62,15 +73,11 @@ def _refuse_types(image: Value) -> None:
         )
 
 
-def _refuse_dims(image: Value) -> None:
+def _refuse_rank(image: Value) -> None:
     if len(image.dims) != 4:
         raise UnsupportedGraph(
-            f"input '{image.name}' has {len(image.dims)} dimensions; an image has 4: (n, c, h, w)"
-        )
-    if image.dims[3] in _PIXEL_CHANNELS and image.dims[1] not in _PIXEL_CHANNELS:
-        raise UnsupportedGraph(
-            f"input '{image.name}' is (n, h, w, c) with {image.dims[3]} channels last; "
-            "expected (n, c, h, w)"
+            f"input '{image.name}' has {len(image.dims)} dimensions; an image has 4: "
+            "(n, c, h, w) or (n, h, w, c)"
         )
 
 

@@ -19,7 +19,7 @@ from onnx import SparseTensorProto, TensorProto, helper, numpy_helper
 
 from anyres_analyzer.errors import NotAModel, UnsupportedGraph
 from anyres_analyzer.graph.graph import STEERING_ELEMENTS, Constant, Graph, Node
-from anyres_analyzer.graph.image import image_among
+from anyres_analyzer.graph.image import image_among, layout_of
 from anyres_analyzer.graph.image import value as value_of
 from anyres_analyzer.graph.order import in_order
 from anyres_analyzer.graph.skim import Skimmed, Span, skimmed
@@ -64,6 +64,7 @@ def _graph(skim: Skimmed, path: Path | None) -> Graph:
         outputs=tuple(value_of(info) for info in model.graph.output),
         opsets=opsets,
         metadata={entry.key: entry.value for entry in model.metadata_props},
+        layout=layout_of(image, nodes),
         remarks=(*tensors.remarks, *_remarks(model.graph.node, listed, ordered)),
     )
     _refuse_outputs(graph)

@@ -127,12 +127,6 @@ def encoded(comparison: Comparison) -> str:
     return _COMPARISON.dump_json(comparison, indent=2).decode()
 
 
-def grid(cost: Cost) -> Size | None:
-    """How many answers lie across and down; None where they do not form a map, or there is none."""
-    shape = cost.output_shape
-    return (shape[3], shape[2]) if shape is not None and len(shape) == 4 else None
-
-
 _COMPARISON = TypeAdapter(Comparison)
 
 
@@ -171,7 +165,7 @@ def _none(reason: str) -> Patchwise:
 
 def _crops(one: Cost, whole: _Model, size: Size) -> Crops | None:
     dense = whole.cost(size)
-    answers = grid(dense)
+    answers = dense.answers
     if dense.macs is None or one.macs is None or answers is None:
         return None
     crops = answers[0] * answers[1]

@@ -11,6 +11,7 @@ from anyres_analyzer.analysis import Analysis
 from anyres_analyzer.cost.formula import Formula, Polynomial
 from anyres_analyzer.cost.macs import macs
 from anyres_analyzer.errors import Inadmissible
+from anyres_analyzer.graph.layout import Layout
 from anyres_analyzer.report import facts
 from anyres_analyzer.report.facts import Report, Size
 from anyres_analyzer.report.findings import findings
@@ -76,14 +77,23 @@ def cost_at(analysis: Analysis, size: Size) -> facts.Cost:
                 runtime_bytes=memory.arena_off_bytes,
                 arena_bytes=memory.arena_on_bytes,
                 output_shape=cost.output_shape,
+                answers=_grid(analysis, cost.output_shape),
             )
-    return facts.Cost(size, refused, None, None, None, None, None, None)
+    return facts.Cost(size, refused, None, None, None, None, None, None, None)
+
+
+def _grid(analysis: Analysis, shape: tuple[int, ...]) -> Size | None:
+    """Answers across and down; those of a map that is no map of the image, as far as it is one."""
+    layout = Layout(analysis.output.layout)
+    return layout.grid(shape)[::-1] if len(shape) == len(layout.name) else None
 
 
 def _input(analysis: Analysis) -> facts.Input:
     image = analysis.input
     elem_type = TensorProto.DataType.Name(image.elem_type).lower()
-    return facts.Input(image.name, image.channels, elem_type, analysis.graph.image.dims)
+    return facts.Input(
+        image.name, image.channels, elem_type, image.layout, analysis.graph.image.dims
+    )
 
 
 def _axis(axis: AxisContract) -> facts.Axis:
@@ -110,6 +120,9 @@ def _output(output: analysed.Output) -> facts.Output:
     field, tiling = output.receptive_field, output.tiling
     return facts.Output(
         name=output.name,
+        meaning=output.meaning,
+        type=output.dtype,
+        layout=output.layout,
         channels=output.channels,
         dense=output.dense,
         field_height=_field(field.height) if field else None,

@@ -30,6 +30,8 @@ class Input:
     channels: int
     type: str
     """ONNX element type: float, float16, uint8, ..."""
+    layout: str
+    """The order of its dimensions: NCHW or NHWC."""
     declared: tuple[int | str | None, ...]
     """The dimensions as the file declares them: a number where static, a name or null where not."""
 
@@ -136,9 +138,15 @@ class Output:
     __pydantic_config__: ClassVar[ConfigDict] = _DESCRIBED
 
     name: str
+    meaning: str
+    """What its numbers are: logits, probabilities, class_map, mask, top_k_classes, ..."""
+    type: str
+    """numpy's name: float32, uint8, ..."""
+    layout: str
+    """The order of its dimensions: NCHW, NHWC, or NHW of a map without channels."""
     channels: int
     dense: bool
-    """A map (n, c, h, w) that follows the image; else one answer for the whole image."""
+    """A map that follows the image; else one answer for the whole image."""
     field_height: AxisField | None
     """null where it is the whole image, or unknown."""
     field_width: AxisField | None
@@ -223,6 +231,8 @@ class Cost:
     arena_bytes: int | None
     """What its arena reserves, and keeps, with the arena on."""
     output_shape: tuple[int, ...] | None
+    answers: Size | None
+    """How many lie across and down; null where they form no map."""
 
 
 @dataclass(frozen=True)

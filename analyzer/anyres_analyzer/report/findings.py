@@ -30,7 +30,7 @@ def _doubts(analysis: Analysis) -> Iterator[Finding]:
 
 def _declarations(analysis: Analysis) -> Iterator[Finding]:
     """Dimensions that the file leaves open and the graph does not; both at once where it can be."""
-    sizes, declared = analysis.sizes, analysis.graph.image.dims[2:]
+    sizes, declared = analysis.sizes, analysis.graph.sides
     axes = (("height", sizes.height, declared[0]), ("width", sizes.width, declared[1]))
     said: dict[tuple[str, str | None, str], list[str]] = {}
     for name, axis, dim in axes:

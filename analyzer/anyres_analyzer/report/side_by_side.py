@@ -9,7 +9,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from anyres_analyzer.report.comparison import Comparison, Crops, Patchwise, Side, grid
+from anyres_analyzer.report.comparison import Comparison, Crops, Patchwise, Side
 from anyres_analyzer.report.facts import Axis, AxisField, Cost, Output, Report
 from anyres_analyzer.report.terminal import VERDICTS
 
@@ -126,7 +126,7 @@ def _costs(comparison: Comparison) -> RenderableType:
 def _cost(cost: Cost) -> tuple[RenderableType, str, str]:
     if cost.macs is None or cost.activation_bytes is None or cost.output_shape is None:
         return _REFUSED, "-", "-"
-    answers = grid(cost)
+    answers = cost.answers
     gives = f"{answers[0]} x {answers[1]}" if answers else "1 answer"
     return gives, _scaled(cost.macs), f"{cost.activation_bytes / 2**20:,.1f} MiB"
 

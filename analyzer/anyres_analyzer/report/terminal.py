@@ -171,7 +171,7 @@ def _costs(report: Report) -> RenderableType:
             rows.add_row(size, "-", "-", "-", "-", refused)
             continue
         shape = cost.output_shape
-        cells = " x ".join(str(side) for side in reversed(shape[2:])) or f"{shape[-1]} values"
+        cells = " x ".join(map(str, cost.answers or shape[:1:-1])) or f"{shape[-1]} values"
         bytes_at_peak = mebibytes(cost.activation_bytes), mebibytes(cost.runtime_bytes or 0)
         rows.add_row(size, cells, scaled(cost.macs), *bytes_at_peak, cost.peak_node)
     if report.formula is None:

@@ -38,7 +38,7 @@ class ShapeWalk:
         self._answers: dict[_Signature, Outputs | Impossible] = {}
 
     def at(self, height: int, width: int, batch: int | None = None) -> dict[str, Tensor]:
-        """Every tensor of the graph when the image is (batch, c, height, width).
+        """Every tensor of the graph for a batch of images of this size.
 
         `batch` is the declared one where it is not given, or else 1.
 
@@ -59,7 +59,8 @@ class ShapeWalk:
         self, height: int, width: int, batch: int | None
     ) -> tuple[dict[str, Tensor], Inadmissible | None]:
         image = self._graph.image
-        shape = (batch or self._graph.batch, self._graph.channels, height, width)
+        graph = self._graph
+        shape = graph.layout.shape(batch or graph.batch, graph.channels, height, width)
         tensors = self._constants | {image.name: Tensor(shape, image.elem_type)}
         for node, operator in zip(self._graph.nodes, self._operators, strict=True):
             outputs = self._outputs(node, operator, tensors)

@@ -36,9 +36,8 @@ def joint_constraint(
     trial: Trial, graph: Graph, contract: SizeContract, fields: tuple[dict[str, Field], ...]
 ) -> Joint | None:
     """The product that ties height to width, where both are open in the file and tied in truth."""
-    if not all(
-        _tied(graph, dim, axis) for dim, axis in ((2, contract.height), (3, contract.width))
-    ):
+    axes = (contract.height, contract.width)
+    if not all(_tied(dim, axis) for dim, axis in zip(graph.sides, axes, strict=True)):
         return None
     height, width = contract.height.minimum, contract.width.minimum
     for node in graph.nodes:
@@ -56,9 +55,9 @@ def joint_constraint(
     return None
 
 
-def _tied(graph: Graph, dim: int, axis: AxisContract) -> bool:
+def _tied(declared: int | str | None, axis: AxisContract) -> bool:
     """Whether the file leaves the axis open and the graph does not."""
-    return not isinstance(graph.image.dims[dim], int) and axis.maximum is not None
+    return not isinstance(declared, int) and axis.maximum is not None
 
 
 def _ends(source: str, made: str, fields: tuple[dict[str, Field], ...]) -> tuple[int, int] | None:

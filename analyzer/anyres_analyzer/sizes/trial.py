@@ -38,7 +38,7 @@ class Trial:
         Raises:
             UnsupportedGraph: none was found; says what stopped the first.
         """
-        declared = self._graph.image.dims[2:]
+        declared = self._graph.sides
         sides = (*_LIKELY, *range(2, 1025), 1)  # 1 last: a single pixel broadcasts to anything
         tried = dict.fromkeys(
             tuple(dim if isinstance(dim, int) else side for dim in declared) for side in sides
@@ -57,12 +57,12 @@ class Trial:
         """The contract around a size that works; `periods` are those of the sampling lattices."""
         height, width = reference
         return SizeContract(
-            self._axis(2, height, periods[0], lambda size: self.refusal(size, width)),
-            self._axis(3, width, periods[1], lambda size: self.refusal(height, size)),
+            self._axis(0, height, periods[0], lambda size: self.refusal(size, width)),
+            self._axis(1, width, periods[1], lambda size: self.refusal(height, size)),
         )
 
-    def _axis(self, dim: int, works: int, period: int, attempt: Attempt) -> AxisContract:
-        return axis_contract(self._graph.image.dims[dim], works, period, attempt)
+    def _axis(self, side: int, works: int, period: int, attempt: Attempt) -> AxisContract:
+        return axis_contract(self._graph.sides[side], works, period, attempt)
 
     def refusal(self, height: int, width: int) -> Refusal:
         """What refuses this size; None where it goes through."""

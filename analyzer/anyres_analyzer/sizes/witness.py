@@ -63,8 +63,7 @@ def _judged(
     trial: Trial, graph: Graph, contract: SizeContract, height: int, width: int
 ) -> Iterator[Witness]:
     """What a size shows; nothing where runtimes differ, or a tiny map is stretched by chance."""
-    declared = graph.image.dims[2:]
-    for pixels, dim in zip((height, width), declared, strict=True):
+    for pixels, dim in zip((height, width), graph.sides, strict=True):
         if isinstance(dim, int) and dim != pixels:
             yield Witness(height, width, FAILS, f"the input is declared {dim}, not {pixels}")
             return

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -55,16 +56,16 @@ def answer(network: Network, shape: list[int]) -> dict[str, Any]:
         return {"refused": str(error).splitlines()[0]}
 
 
-def compare(network: Network, shape: list[int], tiles: list[dict[str, Any]]) -> dict[str, Any]:
+def compare(network: Network, request: Mapping[str, Any]) -> dict[str, Any]:
     """Tiles against the whole image: the largest difference, and how many values are the same."""
-    image = network.noise(shape)
+    image = network.noise(request["shape"])
     whole = network.run(image)
     worst, same, values = 0.0, 0, 0
-    for tile in tiles:
-        rows, columns = (slice(*tile[axis]["source"]) for axis in ("rows", "columns"))
-        part = network.run(np.ascontiguousarray(image[:, :, rows, columns]))
-        kept = part[:, :, slice(*tile["rows"]["part"]), slice(*tile["columns"]["part"])]
-        expected = whole[:, :, slice(*tile["rows"]["whole"]), slice(*tile["columns"]["whole"])]
+    for tile in request["tiles"]:
+        source = _part(image, request["image_axes"], tile, "source")
+        part = network.run(np.ascontiguousarray(source))
+        kept = _part(part, request["output_axes"], tile, "part")
+        expected = _part(whole, request["output_axes"], tile, "whole")
         if kept.shape != expected.shape:
             return {"refused": f"a tile gives {kept.shape}, the whole image {expected.shape}"}
         worst = max(worst, float(np.abs(kept.astype(float) - expected).max(initial=0.0)))
@@ -74,11 +75,19 @@ def compare(network: Network, shape: list[int], tiles: list[dict[str, Any]]) -> 
     return {"worst": worst, "largest": largest, "same": same, "values": values}
 
 
+def _part(array: Array, axes: Sequence[int], tile: Mapping[str, Any], which: str) -> Array:
+    """What a tile says of an array's rows and columns, which are these axes."""
+    where = [slice(None)] * array.ndim
+    for axis, name in zip(axes, ("rows", "columns"), strict=True):
+        where[axis] = slice(*tile[name][which])
+    return array[tuple(where)]
+
+
 def main(request: dict[str, Any]) -> dict[str, Any]:
     """One request: a shape, and perhaps tiles of it."""
     network = Network(request["model"], request["output"])
     if "tiles" in request:
-        return compare(network, request["shape"], request["tiles"])
+        return compare(network, request)
     return answer(network, request["shape"])
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from anyres_analyzer.analysis import Analysis
+from anyres_analyzer.graph.layout import Layout
 from anyres_analyzer.output import Output
 from anyres_analyzer.report.facts import Report, TileCheck, Witness
 from anyres_analyzer.sizes.contract import AxisContract
@@ -57,7 +58,8 @@ def _tried(witness: Witness, model: Path, analysis: Analysis) -> Witness:
 def _request(
     model: Path, analysis: Analysis, output: str, height: int, width: int
 ) -> dict[str, Any]:
-    shape = [analysis.graph.batch, analysis.graph.channels, height, width]
+    graph = analysis.graph
+    shape = graph.layout.shape(graph.batch, graph.channels, height, width)
     return {"model": str(model), "output": output, "shape": shape}
 
 
@@ -71,13 +73,16 @@ def _tiles(model: Path, analysis: Analysis, output: Output, axis: int) -> TileCh
     size = [contract.at_least(SHORT) for contract in contracts]
     size[axis] = _long(rule, contracts[axis])
     height, width = size
-    outputs = analysis.shapes.at(height, width)[output.name].shape[2:]
+    layout = Layout(output.layout)
+    outputs = layout.grid(analysis.shapes.at(height, width)[output.name].shape)
     pieces = _cut(rule, contracts[axis], size[axis], output.stride[axis], outputs[axis])
     other = 1 - axis
     whole = {"source": [0, size[other]], "part": [0, outputs[other]], "whole": [0, outputs[other]]}
     names = ("rows", "columns") if axis == 0 else ("columns", "rows")
     request = _request(model, analysis, output.name, height, width)
-    answer = ask(request | {"tiles": [{names[0]: piece, names[1]: whole} for piece in pieces]})
+    axes = {"image_axes": analysis.graph.layout.sides, "output_axes": layout.sides}
+    tiles = [{names[0]: piece, names[1]: whole} for piece in pieces]
+    answer = ask(request | axes | {"tiles": tiles})
     return TileCheck(
         output=output.name,
         size=(width, height),

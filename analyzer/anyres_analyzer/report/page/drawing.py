@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from anyres_analyzer.analysis import Analysis
+from anyres_analyzer.graph.layout import Layout
 from anyres_analyzer.report.facts import AxisField, AxisTiling, Output, Report, Size
 from anyres_analyzer.report.page.photo import Photo
 from anyres_analyzer.sizes.contract import AxisContract, SizeContract
@@ -85,7 +86,7 @@ def _scene(output: Output, shape: tuple[int, ...], sizes: SizeContract) -> Scene
     rules = (_rule(across, sizes.width), _rule(down, sizes.height)) if across and down else None
     return Scene(
         name=output.name,
-        grid=(shape[3], shape[2]) if output.dense else None,
+        grid=Layout(output.layout).grid(shape)[::-1] if output.dense else None,
         sight=(_sight(width), _sight(height)) if output.dense and width and height else None,
         alignment=(rules[0].alignment, rules[1].alignment) if rules else None,
         tiles=_tiles(rules) if rules else (),
