@@ -23,7 +23,6 @@ from torch import nn
 
 from anyres_analyzer import Analysis, analyze
 from anyres_analyzer.errors import AnalysisError
-from anyres_analyzer.sizes.contract import AxisContract
 from anyres_exporter.card.compose import composed
 from anyres_exporter.card.write import write
 from anyres_exporter.errors import NotExportable, NotProven
@@ -33,11 +32,12 @@ from anyres_exporter.proof.original import Original
 from anyres_exporter.proof.refusal import PIN, refuse_fixed
 from anyres_exporter.proof.sizes import Size, sizes_of
 from anyres_exporter.request import Sizes
-from anyres_exporter.rewrite.any_size import AnySize, PadToStep, wrapped
+from anyres_exporter.rewrite.any_size import AnySize, wrapped
 from anyres_exporter.rewrite.opened import opened
+from anyres_exporter.rewrite.pad_rule import PadRule, pad_rule
 from anyres_exporter.trace.tidy import tidy
 from anyres_exporter.trace.trace import trace, traceable
-from anyres_proto.card import Description, Padding, Proof
+from anyres_proto.card import Description, Proof
 
 Report = Callable[[Comparison], None]
 
@@ -88,7 +88,7 @@ def export(
     analysis = _analysed(subject.graph, description.name)
     if sizes.dynamic:
         refuse_fixed(analysis, description.name)
-    rule = _padding(analysis, sizes)
+    rule = pad_rule(analysis, sizes.any_size) if sizes.any_size else None
     if rule is not None:
         subject = _padded(subject, rule)
     analysis = _analysed(subject.graph, description.name)
@@ -97,7 +97,7 @@ def export(
         description,
         analysis,
         provenance=(provenance or {}) | {"torch": version("torch")},
-        padding=Padding(step=rule.step, minimum=rule.minimum, mode=rule.mode) if rule else None,
+        padding=rule.padding if rule else None,
         proofs=proofs,
     )
     return write(subject.graph, card, folder)
@@ -129,24 +129,7 @@ def _analysed(graph: onnx.ModelProto, name: str) -> Analysis:
         raise NotExportable(f"the graph of '{name}' cannot be analysed: {error}") from error
 
 
-def _padding(analysis: Analysis, sizes: Sizes) -> PadToStep | None:
-    """The padding that makes every size admissible, where it is asked for and needed."""
-    height, width = analysis.sizes.height, analysis.sizes.width
-    if sizes.any_size is None or {height.step, height.minimum, width.step, width.minimum} == {1}:
-        return None
-    if (height.step, height.minimum) != (width.step, width.minimum):
-        raise NotProven(
-            f"padding to a step needs the same step for both axes; H has {_words(height)}, "
-            f"W has {_words(width)}"
-        )
-    return PadToStep(height.step, height.minimum, sizes.any_size, analysis.output.stride)
-
-
-def _words(axis: AxisContract) -> str:
-    return f"minimum {axis.minimum} and step {axis.step}"
-
-
-def _padded(subject: Subject, rule: PadToStep) -> Subject:
+def _padded(subject: Subject, rule: PadRule) -> Subject:
     return replace(
         subject,
         graph=wrapped(subject.graph, rule),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from anyres_exporter.rewrite.any_size import PadMode
+from anyres_exporter.rewrite.pad_rule import PadMode
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,16 @@
 What is added or cut at the beginning shifts the reach; what happens at the end only changes how
 many cells there are, which `Field.cover` follows by itself. Reflected padding makes the outputs at
 a border read pixels on this side of it, so a tile that has that border must be long enough.
+
+A Gather pads too, where it picks every cell in its order, and before the first and behind the last
+some of them again:
+
+    cells  0 1 2 3      picks  2 1 | 0 1 2 3 | 2 1 0
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
 
@@ -32,6 +38,48 @@ def padded(call: Call) -> Field:
     if mode != b"constant":
         image = _mirrored(call, max(p for pad in pads for p in pad) if mode == b"reflect" else 0)
     return image.through(reach.shift(-befores.pop()), call.node)
+
+
+def repeated(call: Call) -> Field | None:
+    """Gather along the axis, where it pads; None where it does something else.
+
+    At the sizes that tiles have nothing may be missing at the end, so it is the size of another
+    residue that tells what a tile must hold. Of too many indices the values are not known.
+    """
+    assert call.image.dim is not None, "the caller has looked"
+    cells_at, picks_at = call.node.inputs[:2]
+    known = [
+        _repeats(value.reshape(-1).tolist(), tensors[cells_at].shape[call.image.dim])
+        for tensors in call.samples
+        if (value := tensors[picks_at].value) is not None
+    ]
+    if len(known) < 2 or None in known:
+        return None
+    found = [each for each in known if each is not None]
+    if len({each.before for each in found}) != 1:
+        return None
+    deepest = max(each.deepest for each in found)
+    return _mirrored(call, deepest).through(reach.shift(-found[0].before), call.node)
+
+
+@dataclass(frozen=True)
+class _Repeats:
+    """How many picks come before cell 0, and how far from its border any other pick reads."""
+
+    before: int
+    deepest: int
+
+
+def _repeats(picks: list[int], cells: int) -> _Repeats | None:
+    """What is picked beside all cells in their order; None where they are not all there."""
+    every = list(range(cells))
+    starts = (i for i, pick in enumerate(picks) if pick == 0 and picks[i : i + cells] == every)
+    before = next(starts, None)
+    if before is None:
+        return None
+    ahead, behind = picks[:before], picks[before + cells :]
+    depths = [*ahead, *(cells - 1 - pick for pick in behind)]
+    return _Repeats(before, max(depths, default=0))
 
 
 def _pads(call: Call) -> set[tuple[int, int]]:

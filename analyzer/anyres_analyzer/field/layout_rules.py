@@ -6,6 +6,7 @@ from dataclasses import replace
 from math import prod
 
 from anyres_analyzer.field import reach
+from anyres_analyzer.field.border_rules import repeated
 from anyres_analyzer.field.breaker import Effect, MadeFor
 from anyres_analyzer.field.field import Field
 from anyres_analyzer.field.merge_rules import merged, pointwise
@@ -79,6 +80,10 @@ def _picked(call: Call, positions: tuple[float, ...] | None) -> Field:
     assert indices is not None, "a required input that ONNX's checker guarantees"
     if not indices.shape or indices.elements == indices.shape[-1] == 1:
         return image.broken(call.node, "it picks one position along the axis")
+    if call.varies(1) or call.samples.one_size:
+        padded = repeated(call)
+        if padded is not None:
+            return padded
     if call.varies(1):
         return image.unknown(call.node, "it picks positions that are computed from the size")
     cells = int(max(positions)) + 1 if positions else None

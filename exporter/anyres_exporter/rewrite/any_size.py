@@ -1,88 +1,104 @@
-"""Any size for a network that only takes multiples of a step.
+"""Any size for a network that only takes some: padding before and cropping after, in the graph.
 
-The image is padded at the bottom and right up to the next size that the network takes, and the
-output is cropped back, inside the graph:
+    image (h, w) ── pad ──> (h', w') ── network ──> maps ── Slice, each ──> ceil(h / S), ceil(w / S)
 
-    image (h, w) ── Pad ──> (h', w') ── network ──> (h'/S, w'/S) ── Slice ──> (ceil(h/S), ceil(w/S))
+How much is padded and cropped is the rule of `pad_rule`. What the added pixels are:
 
-    h' = h + max((minimum - h) mod step, minimum - h)          and likewise for w
+    edge       the border's pixel, again and again        a b c d | d d d d d d d d
+    reflect    the image in a mirror, and so on           a b c d | c b a b c d c b
+    constant   zero                                       a b c d | 0 0 0 0 0 0 0 0
 
-so h' is the smallest of minimum, minimum + step, ... that holds the image.
+ONNX's own reflected Pad refuses to add more than the image has, so mirrored rows and columns are
+gathered: pixel r of an image of n pixels is pixel min(m, p - m) with p = 2 (n - 1) and m = r mod p,
+wherever r lies (https://numpy.org/doc/stable/reference/generated/numpy.pad.html, "reflect"). A
+single pixel repeats.
 
-Padding happens only at the far borders, so positions do not move, and the network's tiling rule
-stays exact: a tile whose length is a multiple of the step is not padded at all, and the last tile
-is padded as the whole image would be.
+The network's tiling rule stays exact: a tile whose length is a multiple of the step has nothing
+added after it, and the last tile is padded as the whole image would be.
+
+The nodes are of opset 13, so a graph keeps the opset that it has.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from fractions import Fraction
-from typing import Literal
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 from torch import Tensor, nn
 
-PadMode = Literal["edge", "constant"]
-_TORCH_MODES: dict[PadMode, str] = {"edge": "replicate", "constant": "constant"}
-
-
-@dataclass(frozen=True)
-class PadToStep:
-    """What to pad to along both axes, with what, and the network's output stride (h, w)."""
-
-    step: int
-    minimum: int
-    mode: PadMode
-    stride: tuple[Fraction, Fraction]
-
-    def missing(self, size: int) -> int:
-        """Rows or columns that an image of this size lacks."""
-        return max((self.minimum - size) % self.step, self.minimum - size)
+from anyres_exporter.rewrite.pad_rule import AxisCrop, Crop, PadRule
+from anyres_exporter.trace.outputs import named
+from anyres_proto.card import Padding
 
 
 class AnySize(nn.Module):
     """The same in PyTorch eager: the independent oracle that the graph is proven against."""
 
-    def __init__(self, network: nn.Module, rule: PadToStep) -> None:
+    def __init__(self, network: nn.Module, rule: PadRule) -> None:
         super().__init__()
         self.network = network
         self.rule = rule
 
-    def forward(self, image: Tensor) -> Tensor:
-        """(n, c, h, w) to (n, channels, ceil(h / S), ceil(w / S))."""
+    def forward(self, image: Tensor) -> Tensor | dict[str, Tensor]:
+        """(n, c, h, w) to every output of the network, cropped; by name where it has several."""
         height, width = image.shape[-2:]
-        bottom, right = self.rule.missing(height), self.rule.missing(width)
-        mode = _TORCH_MODES[self.rule.mode]
-        padded = nn.functional.pad(image, (0, right, 0, bottom), mode=mode)
-        rows, columns = (
-            -(-size * stride.denominator // stride.numerator)
-            for size, stride in zip((height, width), self.rule.stride, strict=True)
-        )
-        output: Tensor = self.network(padded)[..., :rows, :columns]
-        return output
+        output = self.network(self._padded(image))
+        maps = named(output)
+        kept = {
+            name: value[
+                ...,
+                crop.height.start : crop.height.stop(height),
+                crop.width.start : crop.width.stop(width),
+            ]
+            for (name, value), crop in zip(maps.items(), self._crops(list(maps)), strict=True)
+        }
+        return next(iter(kept.values())) if isinstance(output, Tensor) else kept
+
+    def _padded(self, image: Tensor) -> Tensor:
+        height, width = image.shape[-2:]
+        (top, bottom), (left, right) = self.rule.pads(height, width)
+        if self.rule.padding.mode == "constant":
+            return nn.functional.pad(image, (left, right, top, bottom))
+        rows = self._pixels(-top, height + bottom, height)
+        columns = self._pixels(-left, width + right, width)
+        return image[..., rows, :][..., columns]
+
+    def _pixels(self, first: int, end: int, size: int) -> list[int]:
+        """Which pixels of an image stand at first .. end, some of them outside."""
+        if self.rule.padding.mode == "edge":
+            return [min(max(pixel, 0), size - 1) for pixel in range(first, end)]
+        there_and_back = [*range(size), *range(size - 2, 0, -1)]
+        return [there_and_back[pixel % len(there_and_back)] for pixel in range(first, end)]
+
+    def _crops(self, names: list[str]) -> list[Crop]:
+        """By name, or in order where the graph has other names."""
+        by_name = {crop.output: crop for crop in self.rule.crops}
+        if set(names) <= set(by_name):
+            return [by_name[name] for name in names]
+        return list(self.rule.crops)
 
 
-def wrapped(model: onnx.ModelProto, rule: PadToStep) -> onnx.ModelProto:
-    """The model with padding before and cropping after; its input and output keep their names."""
+def wrapped(model: onnx.ModelProto, rule: PadRule) -> onnx.ModelProto:
+    """The model with padding before and cropping after; its input and outputs keep their names."""
     result = onnx.ModelProto()
     result.CopyFrom(model)
     graph = result.graph
-    image, output = graph.input[0].name, graph.output[0].name
-    _rename(graph, image, f"{image}.padded")
-    _rename(graph, output, f"{output}.padded")
+    given = {tensor.name for tensor in graph.initializer}
+    image = next(info.name for info in graph.input if info.name not in given)
+    outputs = [info.name for info in graph.output]
+    for name in (image, *outputs):
+        _rename(graph, name, f"{name}.padded")
     network = list(graph.node)
+    crops = zip(outputs, rule.crops, strict=True)
     del graph.node[:]
-    graph.node.extend([*_pad(image, rule), *network, *_crop(output, rule)])
+    graph.node.extend([*_pad(image, rule.padding), *network])
+    for name, crop in crops:
+        graph.node.extend(_crop(name, crop))
     graph.initializer.extend(_constants(rule))
-    for info in (graph.input[0], graph.output[0]):
-        for dim, name in ((2, "height"), (3, "width")):
-            info.type.tensor_type.shape.dim[dim].dim_param = name
-    if set(rule.stride) != {Fraction(1)}:
-        for dim, name in ((2, "output_height"), (3, "output_width")):
-            graph.output[0].type.tensor_type.shape.dim[dim].dim_param = name
+    _opened(graph, image, rule.crops)
     del graph.value_info[:]  # stated for the network's own sizes
     onnx.checker.check_model(result)
     return result
@@ -94,48 +110,118 @@ def _rename(graph: onnx.GraphProto, old: str, new: str) -> None:
             names[:] = [new if name == old else name for name in names]
 
 
-def _pad(image: str, rule: PadToStep) -> list[onnx.NodeProto]:
-    return [
-        helper.make_node("Shape", [image], ["pad.size"], "pad_size", start=2, end=4),
-        helper.make_node("Sub", ["pad.minimum", "pad.size"], ["pad.to_minimum"], "pad_to_minimum"),
-        helper.make_node("Mod", ["pad.to_minimum", "pad.step"], ["pad.to_step"], "pad_to_step"),
-        helper.make_node("Max", ["pad.to_step", "pad.to_minimum"], ["pad.after"], "pad_after"),
-        helper.make_node("Concat", ["pad.before", "pad.after"], ["pad.pads"], "pad_pads", axis=0),
-        helper.make_node(
-            "Pad",
-            [image, "pad.pads", "", "pad.axes"],
-            [f"{image}.padded"],
-            "pad_image",
-            mode=rule.mode,
-        ),
-    ]
+def _opened(graph: onnx.GraphProto, image: str, crops: tuple[Crop, ...]) -> None:
+    """The image's axes are called height and width, and an output's where it is as large."""
+    for info in graph.input:
+        if info.name == image:
+            _name_sides(info, ["height", "width"])
+    for info, crop in zip(graph.output, crops, strict=True):
+        _name_sides(
+            info,
+            [
+                side if axis.stride == 1 and not axis.further else f"{info.name}.{side}"
+                for side, axis in (("height", crop.height), ("width", crop.width))
+            ],
+        )
 
 
-def _crop(output: str, rule: PadToStep) -> list[onnx.NodeProto]:
+def _name_sides(info: onnx.ValueInfoProto, names: list[str]) -> None:
+    dims = info.type.tensor_type.shape.dim
+    while len(dims) < 4:
+        dims.add()
+    for dim, name in zip(dims[2:], names, strict=True):
+        dim.dim_param = name
+
+
+def _pad(image: str, padding: Padding) -> Iterator[onnx.NodeProto]:
+    """after = max((minimum - more - size) mod step, minimum - more - size) + more - before."""
+    yield _node("Shape", [image], "any_size.shape")
+    yield _node("Gather", ["any_size.shape", "any_size.axes"], "any_size.size", axis=0)
+    yield _node("Sub", ["any_size.minimum", "any_size.size"], "any_size.to_minimum")
+    yield _node("Mod", ["any_size.to_minimum", "any_size.step"], "any_size.to_step")
+    yield _node("Max", ["any_size.to_step", "any_size.to_minimum"], "any_size.lacking")
+    yield _node("Add", ["any_size.lacking", "any_size.behind"], "any_size.after")
+    if padding.mode == "reflect":
+        yield from _mirrored(image)
+    else:
+        nothing = "any_size.nothing"  # for batch and channels
+        parts = [nothing, "any_size.before", nothing, "any_size.after"]
+        yield _node("Concat", parts, "any_size.pads", axis=0)
+        yield _node("Pad", [image, "any_size.pads"], f"{image}.padded", mode=padding.mode)
+
+
+def _mirrored(image: str) -> Iterator[onnx.NodeProto]:
+    """Rows, then columns as rows of the image turned: rows are gathered several times as fast."""
+    yield _node("Neg", ["any_size.before"], "any_size.first")
+    yield _node("Add", ["any_size.size", "any_size.after"], "any_size.end")
+    yield _node("Sub", ["any_size.size", "any_size.one"], "any_size.last")
+    yield _node("Add", ["any_size.last", "any_size.last"], "any_size.there_and_back")
+    yield _node(
+        "Max", ["any_size.there_and_back", "any_size.one"], "any_size.period"
+    )  # 1 for a single pixel
+    for index, axis in enumerate(("rows", "columns")):
+        own = f"any_size.{axis}"
+        for value in ("first", "end", "period"):
+            yield _node(
+                "Gather", [f"any_size.{value}", f"any_size.index_{index}"], f"{own}.{value}", axis=0
+            )
+        yield _node("Range", [f"{own}.first", f"{own}.end", "any_size.unit"], f"{own}.places")
+        yield _node("Mod", [f"{own}.places", f"{own}.period"], f"{own}.there")
+        yield _node("Sub", [f"{own}.period", f"{own}.there"], f"{own}.back")
+        yield _node("Min", [f"{own}.there", f"{own}.back"], f"{own}.pixels")
+    yield _node("Gather", [image, "any_size.rows.pixels"], "any_size.high", axis=2)
+    yield _node("Transpose", ["any_size.high"], "any_size.turned", perm=[0, 1, 3, 2])
+    yield _node("Gather", ["any_size.turned", "any_size.columns.pixels"], "any_size.wide", axis=2)
+    yield _node("Transpose", ["any_size.wide"], f"{image}.padded", perm=[0, 1, 3, 2])
+
+
+def _crop(output: str, crop: Crop) -> Iterator[onnx.NodeProto]:
     """ceil(size / S) with S = p / q is (size * q + p - 1) // p."""
-    return [
-        helper.make_node("Mul", ["pad.size", "crop.q"], ["crop.scaled"], "crop_scaled"),
-        helper.make_node("Add", ["crop.scaled", "crop.p_less_1"], ["crop.up"], "crop_up"),
-        helper.make_node("Div", ["crop.up", "crop.p"], ["crop.end"], "crop_end"),
-        helper.make_node(
-            "Slice",
-            [f"{output}.padded", "pad.before", "crop.end", "pad.axes"],
-            [output],
-            "crop_output",
-        ),
-    ]
+    own = f"{output}.crop"
+    yield _node("Mul", ["any_size.size", f"{own}.q"], f"{own}.scaled")
+    yield _node("Add", [f"{own}.scaled", f"{own}.p_less_1"], f"{own}.up")
+    yield _node("Div", [f"{own}.up", f"{own}.p"], f"{own}.cells")
+    yield _node("Add", [f"{own}.cells", f"{own}.first_and_further"], f"{own}.stop")
+    yield _node(
+        "Slice", [f"{output}.padded", f"{own}.start", f"{own}.stop", "any_size.axes"], output
+    )
 
 
-def _constants(rule: PadToStep) -> list[onnx.TensorProto]:
-    values = {
-        "pad.step": (rule.step,) * 2,
-        "pad.minimum": (rule.minimum,) * 2,
-        "pad.before": (0, 0),
-        "pad.axes": (2, 3),
-        "crop.q": tuple(s.denominator for s in rule.stride),
-        "crop.p": tuple(s.numerator for s in rule.stride),
-        "crop.p_less_1": tuple(s.numerator - 1 for s in rule.stride),
+def _node(op_type: str, inputs: list[str], output: str, **attributes: Any) -> onnx.NodeProto:
+    return helper.make_node(op_type, inputs, [output], f"{output}.{op_type}", **attributes)
+
+
+def _constants(rule: PadRule) -> list[onnx.TensorProto]:
+    axes = (rule.padding.height, rule.padding.width)
+    values: dict[str, object] = {
+        "any_size.axes": (2, 3),
+        "any_size.step": [axis.step for axis in axes],
+        "any_size.minimum": [axis.minimum - axis.more for axis in axes],
+        "any_size.before": [axis.before for axis in axes],
+        "any_size.behind": [axis.more - axis.before for axis in axes],
     }
+    if rule.padding.mode == "reflect":
+        values |= {
+            "any_size.one": [1],
+            "any_size.unit": 1,
+            "any_size.index_0": 0,
+            "any_size.index_1": 1,
+        }
+    else:
+        values |= {"any_size.nothing": (0, 0)}
+    for crop in rule.crops:
+        values |= _crop_constants(f"{crop.output}.crop", (crop.height, crop.width))
     return [
         numpy_helper.from_array(np.array(value, np.int64), name) for name, value in values.items()
     ]
+
+
+def _crop_constants(own: str, axes: Iterable[AxisCrop]) -> dict[str, object]:
+    sides = list(axes)
+    return {
+        f"{own}.q": [side.stride.denominator for side in sides],
+        f"{own}.p": [side.stride.numerator for side in sides],
+        f"{own}.p_less_1": [side.stride.numerator - 1 for side in sides],
+        f"{own}.start": [side.start for side in sides],
+        f"{own}.first_and_further": [side.start + side.further for side in sides],
+    }
