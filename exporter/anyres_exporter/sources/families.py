@@ -125,8 +125,7 @@ def _torchvision_known(torchvision: ModuleType, name: str) -> Fields:
     models = torchvision.models
     weights = models.get_model_weights(name).DEFAULT
     transforms = weights.transforms()
-    side = weights.meta.get("min_size", (224, 224))
-    size = getattr(transforms, "crop_size", getattr(transforms, "resize_size", side))
+    size = getattr(transforms, "crop_size", getattr(transforms, "resize_size", [224]))
     dense = ".segmentation." in models.get_model_builder(name).__module__
     fields: Fields = {
         "task": "segmentation" if dense else "classification",
@@ -144,8 +143,16 @@ def _smp(smp: ModuleType, name: str) -> Callable[..., Any]:
     return partial(smp.create_model, architecture, encoder_weights=None, **named)
 
 
+_OF_TIMM = "tu-"
+
+
 def _smp_known(smp: ModuleType, name: str) -> Fields:
     """An encoder's preprocessing is that of weights trained on ImageNet, which are not loaded."""
+    architecture, _, encoder = name.partition("/")
+    if architecture.lower() not in smp.MODEL_ARCHITECTURES_MAPPING:
+        raise ValueError(f"there are {', '.join(smp.MODEL_ARCHITECTURES_MAPPING)}")
+    if encoder not in {"", *smp.encoders.encoders} and not encoder.startswith(_OF_TIMM):
+        raise ValueError(f"unknown encoder; {_OF_TIMM}NAME takes one of timm's")
     return {"task": "segmentation", "size": (256, 256)}
 
 

@@ -41,6 +41,7 @@ from anyres_exporter.sources.graph import described, read_graph
 from anyres_exporter.sources.weights import load_weights, sha256
 from anyres_proto.card import NAME, ClassName, Description, ImageInput
 
+RANDOM = "random"
 _FOR_CODE = ("arguments", "weights", "convolutionalize")
 
 
@@ -218,7 +219,7 @@ def _built(recipe: Recipe, assets: Path | None) -> tuple[nn.Module, dict[str, st
     model = make(recipe.factory, recipe.arguments)
     provenance = {"factory": recipe.factory}
     if recipe.weights is None:
-        provenance["weights"] = "as the factory gave them"
+        provenance["weights"] = RANDOM if is_family(recipe.factory) else "as the factory gave them"
     else:
         path = _found(recipe, recipe.weights, assets)
         digest = sha256(path)
