@@ -6,7 +6,7 @@ ASSETS := out/assets
 RECIPES := $(wildcard models/*/recipe.toml)
 SOURCES := $(shell find exporter analyzer proto -name "*.py") $(wildcard models/*/*)
 
-.PHONY: help install install-test models demo test check climate stubs format clean
+.PHONY: help install install-test models demo test test-all check climate stubs format clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -37,7 +37,10 @@ out/models/.exported: $(SOURCES) $(ASSETS)/.complete .venv/.demo
 demo: models ## export, serve and predict on real photographs; see out/demo/index.html
 	$(BIN)/python -m demo --models out/models --assets $(ASSETS) --out out/demo
 
-test: .venv/.test models ## all tests
+test: .venv/.test models ## all tests but those that take whole networks of others
+	$(BIN)/pytest -m "not exhaustive"
+
+test-all: .venv/.test models ## those too, in about half an hour
 	$(BIN)/pytest
 
 check: .venv/.test ## lint, types, layers, fresh stubs, and the tests that need no torch
@@ -46,7 +49,7 @@ check: .venv/.test ## lint, types, layers, fresh stubs, and the tests that need 
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python proto/generate.py --check
-	$(BIN)/pytest -m "not torch and not slow and not docker"
+	$(BIN)/pytest -m "not torch and not slow and not docker and not exhaustive"
 
 climate: .venv/.demo $(ASSETS)/.complete ## train the climate U-Net anew, on two cores in 15 minutes
 	$(PIP) install --no-deps --target $(ASSETS) -r models/climate/requirements.txt

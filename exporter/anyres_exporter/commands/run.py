@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from anyres_exporter.card.stamp import card_text
 from anyres_exporter.errors import BadRecipe
 from anyres_exporter.export import export
 from anyres_exporter.proof.compare import Comparison
-from anyres_exporter.sources.recipe import build, of_target
+from anyres_exporter.sources.recipe import RANDOM, Recipe, build, of_target
+from anyres_proto.card import Card
 
 
 def run(target: str, said: Mapping[str, Any], out: Path, assets: Path | None) -> Path:
@@ -48,13 +50,27 @@ def run(target: str, said: Mapping[str, Any], out: Path, assets: Path | None) ->
             provenance=provenance,
             report=report,
         )
+    console.print("\n".join(_summary(path, recipe, compared)))
+    return path
+
+
+def _summary(path: Path, recipe: Recipe, compared: list[Comparison]) -> Iterator[str]:
     worst = max(compared, key=lambda comparison: comparison.max_rel_error)
-    console.print(
-        f"{path}  {path.stat().st_size / 1e6:.1f} MB, proven at {len(compared)} sizes, "
+    yield (
+        f"{path}  {path.stat().st_size / 1e6:.1f} MB, proven at {_sizes(len(compared))}, "
         f"worst error {worst.max_rel_error:.1e} of the largest value "
         f"(at {worst.width}x{worst.height})"
     )
-    return path
+    card = Card.model_validate_json(card_text(path) or "")
+    names = ", ".join(output.name for output in card.outputs)
+    first = card.tiling.breakers[0] if card.tiling.breakers else "the whole image is one tile"
+    tiles = "tiles are exact" if card.tiling.exact else f"no exact tiles: {first}"
+    yield (
+        f"  width {card.sizes.width.expected()}, height {card.sizes.height.expected()}; "
+        f"outputs {names}; {tiles}"
+    )
+    if card.provenance.get("weights") == RANDOM:
+        yield f"  its weights are random: {recipe.factory} was given none (--weights)"
 
 
 def _made(folder: Path) -> None:
@@ -68,3 +84,7 @@ def _made(folder: Path) -> None:
 def _progress(console: Console) -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+def _sizes(count: int) -> str:
+    return f"{count} size{'s' * (count > 1)}"
