@@ -5,6 +5,7 @@ ExportError
 ├── NotExportable  torch cannot turn this model into a graph (its text goes to a log file)
 ├── DoesNotRun     ONNX Runtime does not run a graph, or not at this size
 ├── BadPicture     a picture, or a folder of them, cannot be used
+├── NotFaster      a faster variant answers too differently, or there is nothing to make faster
 ├── NotProven      the exported graph is not the model at some size: pin the axis or mend the node
 └── NotStamped     a card was not written into a file, which is as it was
     └── NotExpressible  another format has no words for what the graph says
@@ -39,6 +40,10 @@ class NotProven(ExportError):
     def __init__(self, message: str, node: str | None = None) -> None:
         super().__init__(message)
         self.node = node
+
+
+class NotFaster(ExportError):
+    """A variant in less precision was not written; the fp32 model is as it was."""
 
 
 class NotStamped(ExportError):
