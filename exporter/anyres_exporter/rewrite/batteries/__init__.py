@@ -1,0 +1,1 @@
+"""Batteries in the graph: bytes in, answers out, channels where they are wanted."""
