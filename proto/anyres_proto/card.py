@@ -383,6 +383,7 @@ class Card(Description):
     parameters: int = Field(ge=0, default=0)
     cost: Cost | None = None
     proofs: tuple[Proof, ...] = ()
+    conversion: Conversion | None = None
     precision: Precision | None = None
     provenance: dict[str, str] = Field(default_factory=dict)
 
