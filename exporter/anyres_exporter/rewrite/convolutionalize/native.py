@@ -1,0 +1,104 @@
+"""The proof: at its native size the converted graph gives the classifier's own answer.
+
+Where a pool was dropped there are several answers there, one for each cell. Each is what the
+classifier's own tail says of a map that is that cell everywhere, whatever layers follow. And where
+all of them are linear up to the logits, the mean of the cells is the classifier's answer:
+
+    mean over cells of (W x + b)  =  W (mean of x) + b
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from anyres_exporter.rewrite.convolutionalize.asking import Array, Tail, dense, noise, original
+from anyres_exporter.rewrite.convolutionalize.convert import Answer, Converted
+from anyres_exporter.rewrite.convolutionalize.refusal import NotConvertible
+
+TOLERANCE = 1e-5  # of the largest magnitude: float32 sums in another order
+IMAGES = 3
+
+
+@dataclass(frozen=True)
+class Native:
+    """The largest difference over all outputs, and as a part of the largest value there."""
+
+    images: int
+    max_abs_error: float
+    max_rel_error: float
+
+
+def prove(converted: Converted) -> Native:
+    """Compare the two on seeded noise of the native size.
+
+    Raises:
+        NotConvertible: they differ by more than `TOLERANCE`.
+        DoesNotRun: one of them does not run.
+    """
+    source = converted.source
+    wanted = {name for answer in converted.answers for name in (answer.logits, answer.root)}
+    ask, run = original(source, wanted), dense(converted)
+    tails = {answer: Tail(source, answer) for answer in converted.answers if answer.dropped}
+    errors = []
+    batch = source.graph.batch
+    for seed in range(IMAGES):
+        images = noise(seed + batch, source, source.size)[:batch]
+        told, made = ask(images), run(images)
+        for answer in converted.answers:
+            if answer.dropped:
+                errors.append(_cells_differ(tails[answer], told[answer.root], made[answer.map]))
+            if not answer.dropped or answer.bent is None:
+                errors += [
+                    _differ(told[theirs], made[ours].mean((2, 3)))
+                    for theirs, ours in _pairs(answer)
+                ]
+    errors += _batches_differ(converted)
+    worst = max(errors, key=lambda error: error[1])
+    if not worst[1] <= TOLERANCE:
+        raise NotConvertible(
+            f"at {source.size[1]}x{source.size[0]} it differs from the classifier by "
+            f"{worst[1]:.1e} of the largest value; expected at most {TOLERANCE:.0e}"
+        )
+    return Native(IMAGES * batch, *worst)
+
+
+Error = tuple[float, float]
+
+
+def _pairs(answer: Answer) -> set[tuple[str, str]]:
+    """Tensors of both graphs that must be equal: logits, and outputs where each is one answer."""
+    logits = {(answer.logits, answer.map)}
+    return logits if answer.dropped else logits | {(answer.output, answer.output)}
+
+
+def _differ(told: Array, made: Array) -> Error:
+    expected = np.asarray(told, np.float64).reshape(made.shape)
+    scale = float(np.abs(expected).max(initial=0.0)) or 1.0
+    worst = float(np.abs(expected - made).max(initial=0.0))
+    return worst, worst / scale
+
+
+def _cells_differ(tail: Tail, last_map: Array, made: Array) -> Error:
+    """Each dense answer against the tail on a map that is the cell everywhere."""
+    told = np.empty(made.shape)
+    for y, x in np.ndindex(*made.shape[2:]):
+        cell = last_map[:, :, y : y + 1, x : x + 1]
+        answer = tail(np.ascontiguousarray(np.broadcast_to(cell, last_map.shape)))
+        told[:, :, y, x] = answer.reshape(made.shape[:2])
+    return _differ(told, made)
+
+
+def _batches_differ(converted: Converted) -> list[Error]:
+    """Two images at once against each by itself, where the graph takes several."""
+    if not converted.analysis.input.dynamic_batch:
+        return []
+    run = dense(converted)
+    images = noise(2, converted.source, converted.source.size)
+    together = run(images)
+    alone = [run(image[np.newaxis]) for image in images]
+    return [
+        _differ(np.concatenate([each[name] for each in alone]), together[name])
+        for name in run.outputs
+    ]
