@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from anyres_exporter.rewrite.convolutionalize.asking import Array, Tail, dense, noise, original
-from anyres_exporter.rewrite.convolutionalize.convert import Answer, Converted
+from anyres_exporter.rewrite.convolutionalize.convert import Converted
 from anyres_exporter.rewrite.convolutionalize.refusal import NotConvertible
 
 TOLERANCE = 1e-5  # of the largest magnitude: float32 sums in another order
@@ -49,11 +49,12 @@ def prove(converted: Converted) -> Native:
         for answer in converted.answers:
             if answer.dropped:
                 errors.append(_cells_differ(tails[answer], told[answer.root], made[answer.map]))
-            if not answer.dropped or answer.bent is None:
-                errors += [
-                    _differ(told[theirs], made[ours].mean((2, 3)))
-                    for theirs, ours in _pairs(answer)
-                ]
+            if answer.dropped and answer.bent is None:
+                mean = made[answer.map].mean((2, 3), keepdims=True)
+                errors.append(_differ(told[answer.logits], mean))
+            if not answer.dropped:
+                errors.append(_differ(told[answer.logits], made[answer.map]))
+                errors.append(_differ(told[answer.output], made[answer.output]))
     errors += _batches_differ(converted)
     worst = max(errors, key=lambda error: error[1])
     if not worst[1] <= TOLERANCE:
@@ -67,14 +68,11 @@ def prove(converted: Converted) -> Native:
 Error = tuple[float, float]
 
 
-def _pairs(answer: Answer) -> set[tuple[str, str]]:
-    """Tensors of both graphs that must be equal: logits, and outputs where each is one answer."""
-    logits = {(answer.logits, answer.map)}
-    return logits if answer.dropped else logits | {(answer.output, answer.output)}
-
-
 def _differ(told: Array, made: Array) -> Error:
-    expected = np.asarray(told, np.float64).reshape(made.shape)
+    """`told` is one answer for each image, and to be found in every cell of `made`."""
+    expected = np.asarray(told, np.float64)
+    if expected.shape != made.shape:
+        expected = expected.reshape(*made.shape[:2], 1, 1)
     scale = float(np.abs(expected).max(initial=0.0)) or 1.0
     worst = float(np.abs(expected - made).max(initial=0.0))
     return worst, worst / scale

@@ -24,6 +24,7 @@ from anyres_exporter.rewrite.convolutionalize.convert import Answer, Converted
 from anyres_exporter.rewrite.convolutionalize.native import TOLERANCE
 from anyres_exporter.rewrite.convolutionalize.reasons import reasons
 from anyres_exporter.rewrite.convolutionalize.refusal import NotConvertible
+from anyres_exporter.rewrite.convolutionalize.source import Size
 
 STEPS = 7  # cells of a grid beyond the first: images are cut to so many strides more than a patch
 CELLS = 64  # patches that the classifier is asked about, evenly over all grids
@@ -49,33 +50,36 @@ class Patches:
     reasons: tuple[str, ...]
 
 
-def cut(image: Array, converted: Converted) -> Array | None:
-    """The middle of an image, as large as a grid may be; None where it is too small for a patch.
+def middle(size: Size, converted: Converted) -> tuple[slice, slice] | None:
+    """The rows and columns in the middle of an image that its grid is to be of.
 
-    It is in the classifier's own layout, as everywhere here.
+    None where the image is too small for a patch.
     """
-    sizes = converted.analysis.sizes.height, converted.analysis.sizes.width
-    for axis, contract, patch, stride in zip(
-        _sides(converted), sizes, converted.source.size, _strides(converted), strict=True
-    ):
-        length = _largest(contract, min(image.shape[axis], patch + STEPS * stride))
-        if length < patch:
-            return None
-        start = (image.shape[axis] - length) // 2
-        image = image.take(range(start, start + length), axis)
-    return image
+    lengths = [
+        _largest(contract, min(length, patch + STEPS * stride))
+        for contract, length, patch, stride in zip(
+            _contracts(converted), size, converted.source.size, _strides(converted), strict=True
+        )
+    ]
+    if any(a < b for a, b in zip(lengths, converted.source.size, strict=True)):
+        return None
+    rows, columns = (
+        slice((whole - length) // 2, (whole - length) // 2 + length)
+        for whole, length in zip(size, lengths, strict=True)
+    )
+    return rows, columns
 
 
 def noises(converted: Converted) -> Iterator[Array]:
     """Seeded images, where no photographs are given."""
-    size = [
-        patch + STEPS * stride
-        for patch, stride in zip(converted.source.size, _strides(converted), strict=True)
-    ]
-    for image in noise(NOISES, converted.source, (size[0], size[1])):
-        fitting = cut(image[np.newaxis], converted)
-        assert fitting is not None, "it is larger than a patch"
-        yield fitting
+    height, width = (
+        _largest(contract, patch + STEPS * stride)
+        for contract, patch, stride in zip(
+            _contracts(converted), converted.source.size, _strides(converted), strict=True
+        )
+    )
+    for seed in range(NOISES):
+        yield noise(seed + 1, converted.source, (height, width))[:1]
 
 
 def measure(converted: Converted, images: Iterable[Array], *, photographs: bool) -> Patches:
@@ -83,7 +87,7 @@ def measure(converted: Converted, images: Iterable[Array], *, photographs: bool)
 
     Args:
         converted: before it is upsampled.
-        images: one at a time, as `cut` makes them.
+        images: one at a time, in the classifier's layout and type.
         photographs: whether they are; the record says so.
 
     Raises:
@@ -130,6 +134,10 @@ def _grid(logits: Array, answer: Answer) -> Array:
     windows = np.lib.stride_tricks.sliding_window_view(logits, answer.window, axis=(2, 3))
     mean: Array = windows.mean((-2, -1))
     return mean
+
+
+def _contracts(converted: Converted) -> tuple[AxisContract, AxisContract]:
+    return converted.analysis.sizes.height, converted.analysis.sizes.width
 
 
 def _strides(converted: Converted) -> tuple[int, int]:

@@ -1,0 +1,183 @@
+"""One conversion from the command line: convert, prove, measure, write the card, and say it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+from rich.console import Console
+
+from anyres_analyzer import Analysis
+from anyres_exporter.card.compose import Told, composed, derived
+from anyres_exporter.card.stamp import card_text
+from anyres_exporter.card.write import write
+from anyres_exporter.errors import BadPicture, BadRecipe
+from anyres_exporter.pictures import decoded, pictures, prepared
+from anyres_exporter.rewrite.convolutionalize.call import Pool
+from anyres_exporter.rewrite.convolutionalize.convert import Converted, convert
+from anyres_exporter.rewrite.convolutionalize.native import Native, prove
+from anyres_exporter.rewrite.convolutionalize.patches import Patches, measure, middle, noises
+from anyres_exporter.rewrite.convolutionalize.source import Size, read
+from anyres_exporter.rewrite.convolutionalize.upsample import upsampled
+from anyres_proto import card as cards
+from anyres_proto.card import Card, Conversion, Description, ImageInput
+
+Upsample = Literal["bilinear", "none"]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The command's options; `size` is (h, w)."""
+
+    size: Size | None
+    pool: Pool
+    upsample: Upsample
+    images: Path | None
+
+
+def convolutionalized(model: Path, out: Path, wanted: Wanted, console: Console) -> Path:
+    """Convert a classifier, print what was proven and measured, and return where it was written.
+
+    Raises:
+        AnalysisError: the file cannot be read or analysed.
+        ExportError: it cannot be converted or proven, or a picture cannot be used.
+    """
+    name = _name(out)
+    with console.status(f"reading {model}"):
+        converted = convert(read(model, wanted.size), pool=wanted.pool)
+        described = _described(model, name, converted.analysis)
+    with console.status("comparing with the classifier at its native size"):
+        native = prove(converted)
+    with console.status("comparing dense answers with the classifier on every patch"):
+        given = wanted.images is not None
+        images = _photographs(converted, described.input, wanted.images)
+        patches = measure(converted, images, photographs=given)
+    final = converted
+    if wanted.upsample == "bilinear":
+        final = upsampled(converted)
+        if not converted.answer.dropped:
+            native = max(native, prove(final), key=lambda found: found.max_rel_error)
+    record = _record(model, converted, wanted, native, patches)
+    path = write(final.model, _card(described, final, record), out.parent)
+    _say(console, path, final, record)
+    return path
+
+
+def _name(out: Path) -> str:
+    """The model's name is the file's, so the file's must be a name."""
+    if out.suffix != ".onnx" or not re.fullmatch(cards.NAME, out.stem):
+        raise BadRecipe(
+            f"--out {out} is no name for a model; expected letters, digits, _ . - and .onnx"
+        )
+    return out.stem
+
+
+@dataclass(frozen=True)
+class Described:
+    """What a person said of the classifier, and which of it is assumed."""
+
+    description: Description
+    assumed: dict[str, str]
+
+    @property
+    def input(self) -> ImageInput:
+        """How a picture becomes its input."""
+        return self.description.input
+
+
+def _described(model: Path, name: str, analysis: Analysis) -> Described:
+    """As the classifier's card has it, or else what is usual."""
+    text = card_text(model)
+    if text is None:
+        card = derived(Told(name=name, task="classification"), analysis)
+        assumed = {key: said for key, said in card.provenance.items() if key == "assumed"}
+    else:
+        try:
+            card, assumed = Card.model_validate_json(text), {}
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"])) or "the whole"
+            raise BadRecipe(f"the card of {model} is wrong at {where}: {first['msg']}") from error
+    said = {key: getattr(card, key) for key in Description.model_fields}
+    return Described(Description.model_validate(said | {"name": name}), assumed)
+
+
+def _photographs(
+    converted: Converted, image: ImageInput, folder: Path | None
+) -> Iterator[NDArray[Any]]:
+    """The middles of a folder's pictures, or noise; pictures smaller than a patch are left out."""
+    if folder is None:
+        yield from noises(converted)
+        return
+    used = 0
+    for path in pictures(folder):
+        pixels = decoded(path, image)
+        places = middle((pixels.shape[0], pixels.shape[1]), converted)
+        if places is not None:
+            used += 1
+            yield prepared(np.ascontiguousarray(pixels[places]), image)
+    if not used:
+        height, width = converted.source.size
+        raise BadPicture(f"no picture in {folder} is at least {width}x{height}, one patch")
+
+
+def _record(
+    model: Path, converted: Converted, wanted: Wanted, native: Native, patches: Patches
+) -> Conversion:
+    with model.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return Conversion(
+        source=digest,
+        trained=(converted.source.size[1], converted.source.size[0]),
+        window=(converted.answer.window[1], converted.answer.window[0]),
+        pool=wanted.pool,
+        upsample=wanted.upsample,
+        max_abs_error=native.max_abs_error,
+        max_rel_error=native.max_rel_error,
+        patches=cards.Patches.model_validate(patches),
+    )
+
+
+def _card(described: Described, final: Converted, record: Conversion) -> Card:
+    card = composed(described.description, final.analysis, provenance=described.assumed)
+    return card.model_copy(update={"conversion": record})
+
+
+def _say(console: Console, path: Path, final: Converted, record: Conversion) -> None:
+    sizes, patches = final.analysis.sizes, record.patches
+    width, height = record.trained
+    size = f"{path.stat().st_size / 1e6:.1f} MB"
+    share = f"{patches.cells} of {patches.of}" if patches.cells < patches.of else f"{patches.of}"
+    kind = "photograph" if patches.photographs else "image of seeded noise"
+    kinds = f"{patches.images} {kind.replace('image', 'images') if patches.images > 1 else kind}"
+    if patches.images > 1 and patches.photographs:
+        kinds += "s"
+    lines = [
+        f"{path}  {size}: {_answers(final, record)}; width {sizes.width.expected()}, "
+        f"height {sizes.height.expected()}",
+        f"  at {width}x{height} it is the classifier: its answers differ by "
+        f"{record.max_rel_error:.1e} of the largest at most",
+        f"  on patches of {width}x{height} they differ by {patches.max_abs_difference:.2g} at most "
+        f"({patches.max_rel_difference:.2%} of the largest), {patches.mean_abs_difference:.2g} on "
+        f"average; the class is the same in {patches.argmax_agreement:.1%} of {share} "
+        f"(on {kinds})",
+        *(f"  because of {reason}" for reason in patches.reasons),
+    ]
+    for line in lines:
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
+
+
+def _answers(final: Converted, record: Conversion) -> str:
+    height, width = final.analysis.output.stride
+    each = f"{width}" if width == height else f"{width} by {height}"
+    if record.upsample == "bilinear":
+        return "an answer for every pixel"
+    of = "cell of the last map" if final.answer.dropped else "patch"
+    return f"an answer for every {of}, {each} pixels apart"
