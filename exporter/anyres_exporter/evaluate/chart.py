@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from anyres_exporter.evaluate.layout import WITH_NUMBERS, Layout
 from anyres_exporter.evaluate.lettering import Colour, Letters
 from anyres_exporter.evaluate.metrics import Counts
 from anyres_exporter.evaluate.report import Classification, Report, Segmentation
@@ -31,8 +32,6 @@ NOTHING: Colour = (244, 245, 247)  # a class that no label names
 RIGHT = ("ffffff", "d6e6f4", "a0c8e4", "5fa2d0", "2474b5", "0b4a8c", "08306b")
 WRONG = ("ffffff", "fee3c8", "fdbe85", "fb8d3d", "e45d10", "b33c02", "7a2704")
 TICKS = (0, 1, 5, 25, 50, 100)  # per cent, on the scales of colours
-WITH_NUMBERS = 30  # classes
-LONGEST_NAME = 13  # in letters' sizes
 
 
 def chart(report: Report) -> Image.Image:
@@ -43,89 +42,42 @@ def chart(report: Report) -> Image.Image:
     """
     if not isinstance(report.result, Segmentation | Classification):
         raise TypeError("a confusion matrix is of classes")
-    layout = _Layout.of(report.names)
+    seen = _Seen.of(report.names, report.result)
+    layout = Layout.of(seen.names)
     image = Image.new("RGB", layout.size, PAPER)
     _draw_titles(image, layout, report)
-    _draw_cells(image, layout, report.result.counts)
-    _draw_names(image, layout, report.names)
-    _draw_quality(image, layout, report.result)
-    _draw_scales(image, layout)
+    _draw_cells(image, layout, seen.counts)
+    _draw_names(image, layout, seen.names)
+    _draw_quality(image, layout, seen)
+    _draw_scales(image, layout, absent=not seen.counts.any(axis=1).all())
     return image
 
 
-@dataclass(frozen=True)
-class _Layout:
-    """Where everything is, in pixels; all measures follow from the letters and the cells."""
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """The classes that are drawn."""
 
-    classes: int
-    cell: int
-    letters: int  # the size of names
-    names: int  # the length of the longest
-    upright: bool  # whether the columns' names stand on end
+    names: tuple[str, ...]
+    counts: Counts
+    measure: str
+    quality: tuple[float | None, ...]
 
     @classmethod
-    def of(cls, names: tuple[str, ...]) -> _Layout:
-        n = len(names)
-        cell = next((cell for most, cell in _CELLS if n <= most), max(3, 2800 // n))
-        letters = min(24, max(14, round(cell * 0.8)))
-        text = Letters(letters, INK)
-        longest = min(max(text.wide(name) for name in names), LONGEST_NAME * letters)
-        return cls(n, cell, letters, longest, upright=longest > cell * 0.9)
-
-    @property
-    def title(self) -> int:
-        """The size of the largest letters."""
-        return 38
-
-    @property
-    def margin(self) -> int:
-        return 56
-
-    @property
-    def left(self) -> int:
-        """Where the matrix begins."""
-        return self.margin + round(2.2 * self.small) + self.names + self.letters
-
-    @property
-    def top(self) -> int:
-        above = self.names if self.upright else self.letters
-        return self.margin + 4 * self.title + round(2.4 * self.small) + above + self.letters
-
-    @property
-    def small(self) -> int:
-        """The size of captions."""
-        return 22
-
-    @property
-    def side(self) -> int:
-        """How long a side of the matrix is."""
-        return self.classes * self.cell
-
-    @property
-    def bar(self) -> int:
-        """How long a full bar of quality is."""
-        return 180
-
-    @property
-    def size(self) -> tuple[int, int]:
-        right = self.left + self.side + self.letters + self.bar + 5 * self.small
-        return max(right + self.margin, 1180), self.top + self.side + 6 * self.small + self.margin
-
-    @property
-    def every(self) -> int:
-        """Of how many classes one has its name written."""
-        return -(-round(self.letters * 1.15) // self.cell)
-
-    def middle(self, index: int) -> float:
-        """Of a row or column, from the matrix's beginning."""
-        return (index + 0.5) * self.cell
+    def of(cls, names: tuple[str, ...], result: Segmentation | Classification) -> _Seen:
+        counts, classes = result.counts, result.scores.classes
+        chosen = np.arange(len(names))
+        if len(names) > WITH_NUMBERS:
+            chosen = np.flatnonzero(counts.any(axis=0) | counts.any(axis=1))
+        by_iu = isinstance(result, Segmentation)
+        return cls(
+            tuple(names[i] for i in chosen),
+            counts[np.ix_(chosen, chosen)],
+            "IU" if by_iu else "accuracy",
+            tuple(classes[i].iu if by_iu else classes[i].accuracy for i in chosen),
+        )
 
 
-# (at most so many classes, a cell's side)
-_CELLS = ((8, 104), (14, 84), (20, 68), (WITH_NUMBERS, 58), (60, 30), (200, 18))
-
-
-def _draw_titles(image: Image.Image, layout: _Layout, report: Report) -> None:
+def _draw_titles(image: Image.Image, layout: Layout, report: Report) -> None:
     covered, result = report.coverage, report.result
     assert isinstance(result, Segmentation | Classification)
     at, line = layout.margin, layout.title
@@ -159,7 +111,7 @@ def _headline(result: Segmentation | Classification) -> list[tuple[str, str]]:
     return [(name, f"{value * 100:.1f} %") for name, value in found if value is not None]
 
 
-def _draw_cells(image: Image.Image, layout: _Layout, counts: Counts) -> None:
+def _draw_cells(image: Image.Image, layout: Layout, counts: Counts) -> None:
     labelled = counts.sum(axis=1)
     shares = counts / np.maximum(labelled, 1)[:, None]
     colours = _ramp(WRONG, shares)
@@ -176,7 +128,7 @@ def _draw_cells(image: Image.Image, layout: _Layout, counts: Counts) -> None:
 
 def _draw_share(
     image: Image.Image,
-    layout: _Layout,
+    layout: Layout,
     cell: tuple[int, int],
     share: float,
     behind: NDArray[np.uint8],
@@ -185,12 +137,12 @@ def _draw_share(
     right = cell[0] == cell[1]
     ink = PAPER if dark else INK if right or share >= 0.005 else FAINT
     text = f"{share * 100:.0f}" if share >= 0.005 else "<1"
-    size = round(layout.cell * (0.3 if right else 0.26))
+    size = round(layout.cell * (0.34 if right else 0.3))
     at = layout.left + layout.middle(cell[1]), layout.top + layout.middle(cell[0])
     Letters(size, ink, 0.4 if right else 0.0).write(image, at, text, "mm")
 
 
-def _draw_lines(image: Image.Image, layout: _Layout) -> None:
+def _draw_lines(image: Image.Image, layout: Layout) -> None:
     draw = ImageDraw.Draw(image)
     step = layout.cell if layout.cell >= 10 else layout.side
     left, top, side = layout.left, layout.top, layout.side
@@ -199,7 +151,7 @@ def _draw_lines(image: Image.Image, layout: _Layout) -> None:
         draw.line((left, top + at, left + side, top + at), LINE)
 
 
-def _draw_names(image: Image.Image, layout: _Layout, names: tuple[str, ...]) -> None:
+def _draw_names(image: Image.Image, layout: Layout, names: tuple[str, ...]) -> None:
     text, caption = Letters(layout.letters, INK), Letters(layout.small, FAINT)
     gap = layout.letters * 0.6
     for index in range(0, layout.classes, layout.every):
@@ -218,18 +170,15 @@ def _draw_names(image: Image.Image, layout: _Layout, names: tuple[str, ...]) -> 
     caption.stand(image, middle, "labelled as", centred=True)
 
 
-def _draw_quality(
-    image: Image.Image, layout: _Layout, result: Segmentation | Classification
-) -> None:
+def _draw_quality(image: Image.Image, layout: Layout, seen: _Seen) -> None:
     """A bar for each class: its IU, or its accuracy where pictures are classified."""
     draw = ImageDraw.Draw(image)
     left = layout.left + layout.side + layout.letters
-    caption, values = _quality(result)
     above = layout.top - layout.letters * 0.6
-    Letters(layout.small, FAINT).write(image, (left, above), caption, "ls")
+    Letters(layout.small, FAINT).write(image, (left, above), seen.measure, "ls")
     high = max(1.0, min(layout.cell * 0.42, 26.0) / 2)
     text = Letters(min(layout.letters, 20), INK)
-    for index, value in enumerate(values):
+    for index, value in enumerate(seen.quality):
         y = layout.top + layout.middle(index)
         draw.rectangle((left, y - high, left + layout.bar, y + high), NOTHING)
         if value:
@@ -239,14 +188,7 @@ def _draw_quality(
             text.write(image, (left + layout.bar + 12, y), shown, "lm")
 
 
-def _quality(result: Segmentation | Classification) -> tuple[str, list[float | None]]:
-    classes = result.scores.classes
-    if isinstance(result, Segmentation):
-        return "IU", [one.iu for one in classes]
-    return "accuracy", [one.accuracy for one in classes]
-
-
-def _draw_scales(image: Image.Image, layout: _Layout) -> None:
+def _draw_scales(image: Image.Image, layout: Layout, *, absent: bool) -> None:
     """The two scales of colours below the matrix, and what they mean."""
     text = Letters(layout.small, FAINT)
     width, high = 300, 16
@@ -261,6 +203,11 @@ def _draw_scales(image: Image.Image, layout: _Layout) -> None:
             Letters(16, FAINT).write(image, at, f"{tick}", "mm")
         text.write(image, (x + width + 14, y + high / 2), name)
         x += width + text.wide(name) + 60
+    if absent:
+        draw = ImageDraw.Draw(image)
+        y += 3 * layout.small
+        draw.rectangle((layout.left, y, layout.left + 3 * high, y + high), NOTHING, LINE)
+        text.write(image, (layout.left + 3 * high + 14, y + high / 2), "in no label")
 
 
 def _ramp(stops: tuple[str, ...], shares: NDArray[np.float64]) -> NDArray[np.uint8]:

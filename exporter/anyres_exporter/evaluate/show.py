@@ -32,7 +32,7 @@ def show(report: Report, console: Console) -> None:
     for heading, body in _SECTIONS[type(report.result)](report, report.result):
         console.print()
         console.print(Text(heading, "bold"), width=width)
-        console.print(Padding(body, (0, 0, 0, 2), expand=False), width=width)
+        console.print(Padding(body, (0, 0, 0, 2)), width=width)
     for note in (*_missing(report), *report.notes):
         console.print()
         console.print(Text(f"note: {note}", "yellow"), width=width)
@@ -58,8 +58,8 @@ def _segmentation(report: Report, result: Segmentation) -> Iterator[tuple[str, R
     rows.add_row("mean IU", Text(_percent(scores.mean_iu), "bold"), _over(with_iu, classes))
     rows.add_row("frequency-weighted IU", _percent(scores.frequency_weighted_iu), "")
     yield "How right it is (Long et al., 2015)", rows
-    yield from _classes(report, scores, "pixels", iu=True)
-    yield from _taken_for(report, result.counts, "pixels")
+    yield from _classes(report, scores, "pixel", iu=True)
+    yield from _taken_for(report, result.counts, "pixel")
 
 
 def _classification(report: Report, result: Classification) -> Iterator[tuple[str, RenderableType]]:
@@ -72,8 +72,8 @@ def _classification(report: Report, result: Classification) -> Iterator[tuple[st
     over = _over(classes - len(scores.absent), classes)
     rows.add_row("mean accuracy", _percent(scores.mean_accuracy), over)
     yield "How right it is", rows
-    yield from _classes(report, scores, "pictures", iu=False)
-    yield from _taken_for(report, result.counts, "pictures")
+    yield from _classes(report, scores, "picture", iu=False)
+    yield from _taken_for(report, result.counts, "picture")
 
 
 def _regression(report: Report, result: Regression) -> Iterator[tuple[str, RenderableType]]:
@@ -106,7 +106,7 @@ def _classes(
         listed = sorted(listed, key=lambda named: quality(named[1]) or 0.0)[:WORST_CLASSES]
         heading = f"The {WORST_CLASSES} worst of {len(scores.classes)} classes"
     total = sum(one.labelled for one in scores.classes)
-    columns = ("", unit, "share", "accuracy", "precision", *(("IU",) if iu else ()), "")
+    columns = ("", f"{unit}s", "share", "accuracy", "precision", *(("IU",) if iu else ()), "")
     rows = _table(*columns)
     for name, one in listed:
         cells = [f"{one.labelled:,}", _percent(one.labelled / total)]
@@ -114,10 +114,10 @@ def _classes(
         cells += [_percent(one.iu)] if iu else []
         absent = None if one.labelled else "dim"
         rows.add_row(name, *cells, _bar(quality(one)), style=absent)
-    yield heading, Group(rows, *_absent(scores, unit, iu=iu))
+    yield heading, Group(rows, *_absent(scores, iu=iu))
 
 
-def _absent(scores: Scores, unit: str, *, iu: bool) -> Iterator[Text]:
+def _absent(scores: Scores, *, iu: bool) -> Iterator[Text]:
     if not scores.absent:
         return
     found = sum(scores.classes[i].predicted > 0 for i in scores.absent)
@@ -139,7 +139,7 @@ def _taken_for(report: Report, counts: Any, unit: str) -> Iterator[tuple[str, Re
             report.names[true],
             Text("taken for", "dim"),
             report.names[found],
-            f"{often:,} {unit}",
+            _count(often, unit),
             Text(f"{share} of {report.names[true]}", "dim"),
         )
     yield "What it mistakes most", rows
@@ -151,7 +151,7 @@ def _missing(report: Report) -> Iterator[str]:
     if covered.tiled:
         yield f"{_count(covered.tiled, 'picture')} went through in exact tiles"
     if covered.ignored:
-        yield f"{_count(covered.ignored, 'pixel')} are ignored by the labels"
+        yield f"{_count(covered.ignored, 'pixel')} that the labels say to ignore"
     if covered.unanswered:
         labelled = covered.unanswered + covered.compared
         yield (
@@ -199,7 +199,7 @@ def _grid() -> Table:
 
 def _table(*columns: str) -> Table:
     """Headings without lines; numbers to the right, words to the left."""
-    rows = Table(box=None, padding=(0, 3, 0, 0), pad_edge=False, header_style="dim")
+    rows = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
     for column in columns:
         words = column in {"", "furthest off"}
         rows.add_column(column, justify="left" if words else "right")
