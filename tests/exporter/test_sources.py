@@ -5,6 +5,7 @@ The oracle for a library's model is the library itself.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -110,7 +111,7 @@ class Small(nn.Module):
         return y
 
 
-WRAPPERS = {
+WRAPPERS: dict[str, Callable[[dict[str, Tensor]], dict[str, Any]]] = {
     "as it is": lambda state: state,
     "in half precision": lambda state: {
         name: value.half() if value.is_floating_point() else value for name, value in state.items()
@@ -132,7 +133,7 @@ def test_a_checkpoint_is_read_as_training_left_it(how: str, tmp_path: Path) -> N
     trained, fresh = Small(), Small()
     with torch.no_grad():
         trained.conv.weight.copy_(torch.tensor([0.5, -2.0]).reshape(2, 1, 1, 1))
-        trained.norm.running_mean.fill_(3)
+        trained.norm.bias.fill_(3)
     torch.save(WRAPPERS[how](trained.state_dict()), tmp_path / "w.pt")
     load_weights(fresh, tmp_path / "w.pt")
     image = torch.randn(1, 1, 3, 3)

@@ -29,8 +29,8 @@ HINTS = (
         "use torch.where or torch.cond in place of the branch, or export the part before it",
     ),
     Hint(
-        r"No ONNX function found|DispatchError|No decompositions registered|"
-        r"Unsupported (operator|FX node)|not supported by the ONNX",
+        r"No ONNX function found|DispatchError|Error when translating node|"
+        r"No decompositions registered|Unsupported (operator|FX node)|not supported by the ONNX",
         "it uses an operator that ONNX has not",
         "replace that operator by others, or export the part before it",
     ),
@@ -51,7 +51,7 @@ HINTS = (
         "export the part before it: its feature maps or raw scores are what any size goes through",
     ),
     Hint(
-        r"graph break|torch\._dynamo|Unsupported: |numpy",
+        r"graph break|torch\._dynamo\.exc|Unsupported: |numpy",
         "its code leaves torch on the way (numpy, printing, or Python objects)",
         "keep `forward` to torch operations on tensors",
     ),

@@ -12,6 +12,7 @@ import logging
 import traceback
 import warnings
 from collections.abc import Iterator
+from io import StringIO
 from pathlib import Path
 
 import onnx
@@ -33,6 +34,7 @@ def traceable(model: nn.Module, example: Tensor) -> tuple[nn.Module, tuple[str, 
         NotExportable: it does not run, or returns something else than tensors.
     """
     size = f"{example.shape[3]}x{example.shape[2]}"
+    model = getattr(model, "_orig_mod", model)  # what torch.compile was given
     try:
         with torch.inference_mode():
             output = model(example)
@@ -70,8 +72,9 @@ def trace(
     open_axes = {0: Dim("batch")}
     if dynamic_size:
         open_axes |= {2: Dim.AUTO, 3: Dim.AUTO}
+    printed = StringIO()
     try:
-        with _quiet(), torch.no_grad():
+        with _quiet() as printed, torch.no_grad():
             program = torch.onnx.export(
                 model,
                 (example,),
@@ -84,7 +87,8 @@ def trace(
             )
     except Exception as error:
         log.parent.mkdir(parents=True, exist_ok=True)
-        log.write_text("".join(traceback.format_exception(error)), "utf-8")
+        pages = [printed.getvalue(), *traceback.format_exception(error)]
+        log.write_text("".join(pages), "utf-8")
         raise NotExportable(
             f"torch could not export {_type(model)}: {_explained(error)}; its full report is "
             f"in {log}"
@@ -99,23 +103,34 @@ def _type(model: nn.Module) -> str:
 
 def _explained(error: Exception) -> str:
     """What is wrong and what to do; torch's first words where the kind is none that is known."""
-    known = hint("".join(traceback.format_exception(error)))
+    known = hint("\n".join(_chain(error)))
     said = _sentence(error)
     return f"{known.wrong} ({said}). Try this: {known.do}" if known else said
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """torch's exporter narrates on the warnings and logging channels."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+def _quiet() -> Iterator[StringIO]:
+    """torch's exporter narrates on every channel there is; what it prints is kept for the log."""
+    printed = StringIO()
+    below = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
     try:
-        with warnings.catch_warnings():
+        with (
+            warnings.catch_warnings(),
+            contextlib.redirect_stdout(printed),
+            contextlib.redirect_stderr(printed),
+        ):
             warnings.simplefilter("ignore")
-            yield
+            yield printed
     finally:
-        logger.setLevel(level)
+        logging.disable(below)
+
+
+def _chain(error: BaseException | None) -> Iterator[str]:
+    """What was raised, and what that was raised for."""
+    while error is not None:
+        yield f"{type(error).__name__}: {error}"
+        error = error.__cause__ or error.__context__
 
 
 def _sentence(error: Exception) -> str:
