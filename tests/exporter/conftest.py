@@ -101,9 +101,20 @@ NETWORKS: dict[str, tuple[str, str, str, dict[str, tuple[int, ...]]]] = {
     ),
     "flat": (
         "float[N,3,H,W] image",
-        "float[N,H,W] brightest",
-        "brightest = ReduceMax <axes=[1], keepdims=0> (image)",
+        "float[N,3,W] brightest",
+        "brightest = ReduceMax <axes=[2], keepdims=0> (image)",
         {},
+    ),
+    "bytes": (
+        "uint8[N,H,W,3] image",
+        "uint8[N,P,Q] classes, float[N,P,Q,2] scores",
+        """f = Transpose <perm=[0,3,1,2]> (image)
+        p = Cast <to=1> (f)
+        s = Conv <kernel_shape=[3,3], strides=[2,2], pads=[1,1,1,1]> (p, w1)
+        i = ArgMax <axis=1, keepdims=0> (s)
+        classes = Cast <to=2> (i)
+        scores = Transpose <perm=[0,2,3,1]> (s)""",
+        {"w1": (2, 3, 3, 3)},
     ),
     "turned": (
         "float[N,3,4,4] image",

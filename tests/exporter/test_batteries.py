@@ -15,7 +15,8 @@ import pytest
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from anyres_proto.card import ImageInput
+from anyres_client.main import main
+from anyres_proto.card import Card, ImageInput
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.torch
@@ -247,6 +248,24 @@ def test_what_is_known_of_the_plain_network_is_found_in_the_fitted_graph(
     assert graph.output.meaning == meanings[answer]
 
 
+def test_a_card_stamped_on_a_fitted_graph_says_what_goes_in_and_what_comes_out(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "net.onnx"
+    onnx.save(fit(network(), pixels="bytes", answer="top_k", k=2, keep_logits=True), path)
+    assert main(["card", "stamp", str(path)]) == 0
+    card = Card.model_validate_json(onnx.load(path).metadata_props[0].value)
+    assert (card.input.dtype, card.input.layout) == ("uint8", "NHWC")
+    said = [(each.name, each.meaning, each.dtype, each.classes) for each in card.outputs]
+    assert said == [
+        ("classes", "top_k_classes", "uint8", 5),
+        ("confidences", "top_k_scores", "float32", 5),
+        ("logits", "logits", "float32", None),
+    ]
+    assert {each.source for each in card.outputs} == {"logits"}
+    assert card.provenance["assumed"] == "input.colour, output.meaning"
+
+
 REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "too many": ({}, {"answer": "top_k", "k": 6}, "top-k of 6: 'logits' has 5 channels"),
     "none": ({}, {"answer": "top_k", "k": 0}, "top-k of 0"),
@@ -278,8 +297,8 @@ class Extremes(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """(n, 6)."""
-        means, peaks = image.mean((2, 3)), image.amax((2, 3))
-        return torch.cat((means, peaks), 1)
+        scores: Tensor = torch.cat((image.mean((2, 3)), image.amax((2, 3))), 1)
+        return scores
 
 
 class Two(nn.Module):

@@ -103,6 +103,23 @@ def test_no_size_is_allowed_that_the_model_does_not_take(
     assert all(map(sizes.width.admits, sizes_of(width)))
 
 
+def test_axes_are_said_in_their_order_and_bytes_as_bytes(described: Any, foreign: Any) -> None:
+    model = described("bytes")
+    (image,), (classes, scores) = model.inputs, model.outputs
+    assert [axis.id for axis in image.axes] == ["batch", "y", "x", "channel"]
+    assert [axis.id for axis in classes.axes] == ["batch", "y", "x"]
+    assert [axis.id for axis in scores.axes] == ["batch", "y", "x", "channel"]
+    assert [tensor.data.type for tensor in (image, classes, scores)] == ["uint8"] * 2 + ["float32"]
+    _, *space, _ = image.axes
+    for height, width in product(*map(sizes_of, space)):
+        ((maps, _),) = run(foreign("bytes"), np.zeros((1, height, width, 3), np.uint8))
+        said = [
+            axis.size.get_size(axis, along, ref_size=pixels)
+            for axis, along, pixels in zip(classes.axes[1:], space, (height, width), strict=True)
+        ]
+        assert list(maps.shape[1:]) == said
+
+
 @pytest.mark.parametrize("network", TILED)
 @pytest.mark.parametrize("n", [0, 1, 2])
 def test_tiles_cut_as_the_halo_says_equal_the_whole_image_inside(

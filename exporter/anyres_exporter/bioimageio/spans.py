@@ -25,6 +25,7 @@ from math import floor, lcm
 from typing import TypeAlias
 
 from anyres_analyzer import Analysis
+from anyres_analyzer.graph.layout import Layout
 from anyres_analyzer.sizes.contract import AxisContract
 from anyres_analyzer.tiling.rule import AxisTiling
 from anyres_exporter.errors import NotExpressible
@@ -74,7 +75,8 @@ def _offsets(analysis: Analysis, axis: int) -> Offsets:
     def at(size: int) -> tuple[int, ...]:
         tensors = analysis.shapes.at(*((size, other) if axis == 0 else (other, size)))
         return tuple(
-            tensors[output.name].shape[2 + axis] - floor(size / output.stride[axis])
+            tensors[output.name].shape[Layout(output.layout).sides[axis]]
+            - floor(size / output.stride[axis])
             if output.dense
             else 0
             for output in analysis.outputs

@@ -96,7 +96,13 @@ class _Writer:
         image = self._analysis.input
         colours = _COLOURS[self._description.input.colour]
         names = colours if len(colours) == image.channels else _numbered(image.channels)
-        axes = [self._batch, _channels(names), *map(self._image_axis, (0, 1))]
+        by_letter = {
+            "N": self._batch,
+            "C": _channels(names),
+            "H": self._image_axis(0),
+            "W": self._image_axis(1),
+        }
+        axes = [by_letter[letter] for letter in image.layout]
         return _tensor(self._ids[0], image.name, image.elem_type, axes)
 
     def _image_axis(self, axis: int) -> Plain:
@@ -119,15 +125,16 @@ class _Writer:
         tensor = self._tensors()[output.name]
         self._refuse_batch(output.name)
         axes: list[Plain] = [self._batch]
-        if len(tensor.shape) > 1:
-            axes.append(_channels(self._classes(index, tensor.shape[1])))
         if output.dense:
-            axes += [self._output_axis(index, axis) for axis in (0, 1)]
-        else:
-            axes += self._fixed_axes(output.name)
+            axes += [self._output_axis(index, letter) for letter in output.layout[1:]]
+        elif len(tensor.shape) > 1:
+            axes += [self._channels(index), *self._fixed_axes(output.name)]
         return _tensor(self._ids[1 + index], output.name, tensor.elem_type, axes)
 
-    def _output_axis(self, index: int, axis: int) -> Plain:
+    def _output_axis(self, index: int, letter: str) -> Plain:
+        if letter == "C":
+            return self._channels(index)
+        axis = "HW".index(letter)
         along, stride = self._spans[axis], self._analysis.outputs[index].stride[axis]
         size: dict[str, Plain] = {"tensor_id": self._ids[0], "axis_id": _SPACE[axis]}
         if along.offsets[index]:
@@ -147,9 +154,10 @@ class _Writer:
         for index, size in enumerate(shape[2:]):
             yield {"type": "index", "id": f"index{index}", "size": size}
 
-    def _classes(self, index: int, channels: int) -> tuple[str, ...]:
+    def _channels(self, index: int) -> Plain:
         names = tuple(each.name for each in self._description.classes)
-        return names if index == 0 and len(names) == channels else _numbered(channels)
+        channels = self._analysis.outputs[index].channels
+        return _channels(names if index == 0 and len(names) == channels else _numbered(channels))
 
     @property
     def _batch(self) -> Plain:

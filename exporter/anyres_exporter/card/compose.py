@@ -13,10 +13,10 @@ from importlib.metadata import version
 from typing import Literal, TypeAlias
 
 from anyres_analyzer import Analysis
+from anyres_analyzer import output as analysed
 from anyres_analyzer.cost.formula import Formula as AnalysedFormula
 from anyres_analyzer.cost.formula import Polynomial
 from anyres_analyzer.errors import Inadmissible
-from anyres_analyzer.graph.graph import Node
 from anyres_proto.card import (
     Card,
     ClassName,
@@ -37,7 +37,8 @@ Colour: TypeAlias = Literal["RGB", "BGR", "GRAY"]
 
 COST_SIDES = (224, 512, 1024)
 UNPROVEN = "derived from the graph, not proven"
-_PROBABLE = {"Softmax", "Sigmoid"}
+_SCORES = ("logits", "probabilities", "values")
+_PIXELS = ("float32", "uint8")
 
 
 def composed(
@@ -59,12 +60,12 @@ def composed(
         padding: what the graph pads and crops by itself.
         proofs: the sizes at which it was compared.
     """
-    made = meaning or _meaning(analysis, description.task)
-    outputs = (Output.model_validate(output) for output in analysis.outputs)
     return Card.model_validate(
         {
             **dict(description),
-            "outputs": tuple(output.model_copy(update={"meaning": made}) for output in outputs),
+            "outputs": tuple(
+                _output(output, meaning, description.task) for output in analysis.outputs
+            ),
             "sizes": analysis.sizes,
             "padding": padding,
             "receptive_field": analysis.receptive_field,
@@ -106,43 +107,39 @@ def derived(told: Told, analysis: Analysis) -> Card:
         "std": (1.0,) * channels,
     }
     said = {key: value for key in usual if (value := getattr(told, key)) is not None}
+    taken = analysis.input
+    dtype = taken.dtype if taken.dtype in _PIXELS else "float32"
     description = Description(
         name=told.name,
         description=told.description,
         task=told.task or "unknown",
         input=ImageInput.model_validate(
-            {"name": analysis.input.name, "channels": channels} | usual | said
+            {
+                "name": taken.name,
+                "channels": channels,
+                "dtype": dtype,
+                "layout": taken.layout,
+            }
+            | usual
+            | said
         ),
         classes=told.classes,
     )
     provenance = {"card": UNPROVEN}
-    assumed = [f"input.{key}" for key in usual if key not in said]
+    unsaid = [key for key in usual if key not in said]
+    assumed = [f"input.{key}" for key in unsaid if dtype != "uint8" or key == "colour"]
     assumed += ["output.meaning"] if told.meaning is None else []
     if assumed:
         provenance["assumed"] = ", ".join(assumed)
     return composed(description, analysis, provenance=provenance, meaning=told.meaning)
 
 
-def _meaning(analysis: Analysis, task: Task) -> Meaning:
-    if task == "regression":
-        return "values"
-    name = analysis.output.name
-    last = next((node for node in analysis.graph.nodes if name in node.made), None)
-    return "probabilities" if last and _makes_probabilities(last, analysis) else "logits"
-
-
-def _makes_probabilities(last: Node, analysis: Analysis) -> bool:
-    """A sigmoid, or a softmax over the channels."""
-    if last.op_type != "Softmax":
-        return last.op_type in _PROBABLE
-    rank = len(analysis.cost(*_smallest(analysis)).output_shape)
-    axis: int = last.attributes.get("axis", -1 if analysis.graph.opset >= 13 else 1)
-    over_channels = axis % rank == 1
-    return over_channels and (analysis.graph.opset >= 13 or rank == 2)
-
-
-def _smallest(analysis: Analysis) -> tuple[int, int]:
-    return analysis.sizes.height.minimum, analysis.sizes.width.minimum
+def _output(output: analysed.Output, meaning: Meaning | None, task: Task) -> Output:
+    """Scores mean what a person says; what is made of scores in the graph, the graph says."""
+    scores = output.meaning in _SCORES
+    usual = "values" if task == "regression" else output.meaning
+    said = {"meaning": meaning or usual} if scores else {}
+    return Output.model_validate(output).model_copy(update=said)
 
 
 def _cost(analysis: Analysis) -> Cost:
