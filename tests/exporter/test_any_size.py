@@ -1,97 +1,351 @@
-"""A stepped network inside pad and crop: the graph against the same in PyTorch eager."""
+"""A network inside pad and crop takes every size: the graph against the network on what numpy pads.
+
+The network is asked in PyTorch eager where it is one of ours, else in ONNX Runtime before padding.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
+from functools import cache
 from itertools import product
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 import onnx
-import onnxruntime as ort
+import onnx.parser
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
-from anyres_proto.card import Card, Description, Padding
+from anyres_proto.card import AxisPadding, Card, Description, Padding
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.torch
 
+from tests.exporter.small_networks import network  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
-from anyres_analyzer import analyze  # noqa: E402
+from anyres_analyzer import Analysis, analyze  # noqa: E402
+from anyres_analyzer.tiling.plan import AxisRule, cut, plan  # noqa: E402
+from anyres_exporter.errors import NotProven  # noqa: E402
 from anyres_exporter.export import export  # noqa: E402
 from anyres_exporter.request import Sizes  # noqa: E402
-from anyres_exporter.rewrite.any_size import AnySize, PadMode, PadToStep  # noqa: E402
+from anyres_exporter.rewrite.any_size import AnySize, wrapped  # noqa: E402
+from anyres_exporter.rewrite.pad_rule import (  # noqa: E402
+    AxisCrop,
+    Crop,
+    PadMode,
+    PadRule,
+    pad_rule,
+)
+from anyres_exporter.runtime import Runtime, first  # noqa: E402
+from anyres_exporter.trace.trace import trace, traceable  # noqa: E402
+from anyres_exporter.zoo.coarse import coarse_unet  # noqa: E402
 from anyres_exporter.zoo.unet import UNet  # noqa: E402
 
+Array: TypeAlias = NDArray[np.float32]
+Size: TypeAlias = tuple[int, int]
+MODES: tuple[PadMode, ...] = ("reflect", "edge", "constant")
+NUMPY: dict[PadMode, Any] = {"reflect": "reflect", "edge": "edge", "constant": "constant"}
 
-@given(size=st.integers(1, 500), step=st.integers(1, 40), extra=st.integers(0, 60))
-def test_an_image_is_padded_to_the_smallest_size_that_holds_it(
-    size: int, step: int, extra: int
-) -> None:
-    minimum = step + extra
-    missing = PadToStep(step, minimum, "edge", (Fraction(1), Fraction(1))).missing(size)
-    admissible = (minimum + k * step for k in range(10_000))
-    assert size + missing == next(target for target in admissible if target >= size)
-    assert missing == Padding(step=step, minimum=minimum, mode="edge").missing(size)
+# Thin ones of the models that are built in and stepped.
+BUILT_IN: dict[str, Callable[[], nn.Module]] = {
+    "U-Net": lambda: UNet(classes=2, width=2, depth=2),
+    "coarse U-Net": lambda: coarse_unet(classes=2, width=2, depth=1, widest=4, factor=2),
+    "deep U-Net": lambda: UNet(classes=3, width=2, depth=4, widest=4),
+}
+FEW = ("U-Net", "coarse U-Net")
+STEPS: dict[str, Size] = {  # of height and width, from one on
+    "U-Net": (4, 4),
+    "coarse U-Net": (4, 4),
+    "deep U-Net": (16, 16),
+    "patches": (4, 2),
+    "pyramid": (8, 8),
+    "stem": (4, 4),
+}
 
 
-@pytest.mark.parametrize("mode", ["edge", "constant"])
-def test_every_size_from_1x1_to_20x20_equals_eager(mode: PadMode, tmp_path: Path) -> None:
+@cache
+def built(name: str) -> nn.Module:
     torch.manual_seed(0)
-    network = UNet(classes=2, width=4, depth=2).eval()
-    path = export(
-        network,
-        Description(name="unet", task="segmentation"),
-        tmp_path,
-        sizes=Sizes((16, 16), any_size=mode),
-    )
-    oracle = AnySize(network, PadToStep(4, 4, mode, (Fraction(1), Fraction(1))))
-    session = ort.InferenceSession(path)
-    for height, width in [*product(range(1, 21), repeat=2), (7, 1001), (1, 333), (300, 451)]:
-        image = torch.randn(1, 3, height, width)
-        with torch.inference_mode():
-            expected = oracle(image).numpy()
-        (actual,) = session.run(None, {"image": image.numpy()})
-        assert actual.shape == (1, 2, height, width)
+    return BUILT_IN[name]().eval()
+
+
+@cache
+def graph_of(name: str) -> onnx.ModelProto:
+    if name not in BUILT_IN:
+        made: onnx.ModelProto = network(name)
+        return made
+    example_image = torch.zeros(2, 3, 64, 64)
+    model, names = traceable(built(name), example_image)
+    log = Path("unwritten.log")
+    return trace(model, example_image, names, dynamic_size=True, opset=20, log=log)
+
+
+@cache
+def analysis_of(name: str) -> Analysis:
+    return analyze(graph_of(name))
+
+
+def rule_of(name: str, mode: PadMode) -> PadRule:
+    rule = pad_rule(analysis_of(name), mode)
+    assert rule is not None
+    return rule
+
+
+@cache
+def opened(name: str, mode: PadMode) -> onnx.ModelProto:
+    return wrapped(graph_of(name), rule_of(name, mode))
+
+
+def noise(height: int, width: int) -> Array:
+    return np.random.default_rng((height, width)).standard_normal((1, 3, height, width), np.float32)
+
+
+def eager(model: nn.Module, image: Array) -> Array:
+    with torch.inference_mode():
+        answer: Array = model(torch.from_numpy(image)).numpy()
+    return answer
+
+
+def padded_by_numpy(image: Array, name: str, mode: PadMode) -> Array:
+    """To the next multiple of the step."""
+    pads = [(0, -size % step) for size, step in zip(image.shape[2:], STEPS[name], strict=True)]
+    return np.pad(image, [(0, 0), (0, 0), *pads], NUMPY[mode])
+
+
+def check(name: str, mode: PadMode, sizes: Iterable[Size]) -> None:
+    """The graph against the network on what numpy pads."""
+    model, run = built(name), Runtime(opened(name, mode), threads=1)
+    for height, width in sizes:
+        image = noise(height, width)
+        expected = eager(model, padded_by_numpy(image, name, mode))[..., :height, :width]
+        actual = first(run(image))
+        assert actual.shape == expected.shape
         assert np.abs(actual - expected).max() < 1e-5
 
 
-def test_padding_that_changes_nothing_is_not_added(tmp_path: Path) -> None:
-    path = export(
-        nn.Conv2d(3, 2, 3, padding=1),
-        Description(name="conv", task="segmentation"),
-        tmp_path,
-        sizes=Sizes((16, 16), any_size="edge"),
+def all_of(largest: int) -> Iterator[Size]:
+    return ((height, width) for height in range(1, largest + 1) for width in range(1, largest + 1))
+
+
+@given(
+    height=st.integers(1, 30),
+    width=st.integers(1, 30),
+    step=st.integers(1, 16),
+    before=st.integers(0, 40),
+    further=st.integers(0, 20),
+    mode=st.sampled_from(MODES),
+)
+@example(height=1, width=1, step=16, before=40, further=20, mode="reflect")
+@example(height=2, width=1, step=1, before=0, further=0, mode="reflect")
+def test_an_image_is_padded_as_numpy_pads_it(
+    height: int, width: int, step: int, before: int, further: int, mode: PadMode
+) -> None:
+    axis = AxisPadding(step=step, minimum=5, before=before, more=before + further)
+    everything = AxisCrop(further=1000)
+    rule = PadRule(
+        Padding(height=axis, width=axis, mode=mode), (Crop("y", everything, everything),)
     )
-    model = onnx.load(path)
-    assert "Pad" not in {node.op_type for node in model.graph.node}
-    assert Card.model_validate_json(model.metadata_props[0].value).padding is None
-
-
-def test_a_strided_network_with_a_minimum_keeps_its_grid(tmp_path: Path) -> None:
-    """Two unpadded convolutions need 7 pixels; a stride of 2 halves the grid, rounded up."""
-
-    class Valid(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.down = nn.Conv2d(3, 4, 2, stride=2)
-            self.up = nn.ConvTranspose2d(4, 4, 2, stride=2)
-
-        def forward(self, x: Tensor) -> Tensor:
-            y: Tensor = x[:, :1] + self.up(self.down(x))
-            return y
-
-    path = export(
-        Valid(),
-        Description(name="valid", task="regression"),
-        tmp_path,
-        sizes=Sizes((16, 16), any_size="edge"),
+    identity: Any = onnx.parser.parse_model(
+        """<ir_version: 8, opset_import: ["" : 13]>
+        net (float[N,3,H,W] image) => (float[N,3,H,W] y) { y = Identity (image) }"""
     )
-    analysis = analyze(path)
-    assert (analysis.sizes.height.verdict, analysis.sizes.height.minimum) == ("free", 1)
-    session = ort.InferenceSession(path)
-    (odd,) = session.run(None, {"image": np.zeros((1, 3, 5, 9), np.float32)})
-    assert odd.shape == (1, 4, 5, 9)
+    pads = [(0, 0), (0, 0)]
+    for size in (height, width):
+        least = size + before + further
+        target = next(n for n in range(least, 400) if n >= 5 and (n - 5) % step == 0)
+        pads.append((before, target - size - before))
+    image = noise(height, width)
+    expected = np.pad(image, pads, NUMPY[mode])
+    np.testing.assert_array_equal(first(Runtime(wrapped(identity, rule))(image)), expected)
+    np.testing.assert_array_equal(eager(AnySize(nn.Identity(), rule), image), expected)
+
+
+def test_every_size_from_1x1_to_40x40_is_the_network_on_the_mirrored_image() -> None:
+    check("U-Net", "reflect", all_of(40))
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("name", FEW)
+def test_every_height_and_every_width_is_taken(name: str, mode: PadMode) -> None:
+    sizes = [(1, 1), *((n, n * 7 % 41) for n in range(1, 41)), (3, 501)]
+    check(name, mode, sizes)
+    oracle = AnySize(built(name), rule_of(name, mode))
+    for height, width in sizes:
+        image = noise(height, width)
+        expected = eager(built(name), padded_by_numpy(image, name, mode))[..., :height, :width]
+        np.testing.assert_array_equal(eager(oracle, image), expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_every_size_from_1x1_to_40x40_and_random_ones_to_2000(name: str, mode: PadMode) -> None:
+    random = np.random.default_rng(0).integers(1, 2001, (12, 2))
+    check(name, mode, [*all_of(40), *((int(height), int(width)) for height, width in random)])
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("name", [*FEW, "patches", "valid", "unpadded", "stem"])
+def test_tiles_of_a_padded_network_equal_the_whole(name: str, mode: PadMode) -> None:
+    analysis = analyze(opened(name, mode))
+    for axis in (analysis.sizes.height, analysis.sizes.width):
+        assert (axis.verdict, axis.minimum) == ("free", 1)
+    run = Runtime(opened(name, mode), threads=1)
+    for height, width in [(97, 66), (64, 51), (61, 35), (5, 113)]:
+        image = noise(height, width)
+        whole = first(run(image))
+        assert np.abs(stitched(run, image, whole, analysis) - whole).max() < 2e-6
+
+
+def stitched(run: Runtime, image: Array, whole: Array, analysis: Analysis) -> Array:
+    """The answer put together from the smallest tiles that the rule allows."""
+    tilings = (analysis.tiling.height, analysis.tiling.width)
+    rules = [AxisRule(t.alignment, t.halo_before, t.halo_after) for t in tilings if t is not None]
+    assert len(rules) == 2, analysis.tiling.breakers
+    size, cells = image.shape[2:], whole.shape[2:]
+    result = np.full_like(whole, np.nan)
+    cores = (rules[0].alignment, 2 * rules[1].alignment)
+    for tile in plan((size[0], size[1]), cores, (rules[0], rules[1])):
+        axes = (tile.rows, tile.columns)
+        rows, columns = map(cut, axes, analysis.output.stride, size, cells)
+        source = image[..., axes[0].start : axes[0].stop, axes[1].start : axes[1].stop]
+        result[..., rows.whole, columns.whole] = first(run(source))[..., rows.part, columns.part]
+    return result
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("name", [*FEW, "patches", "unpadded"])
+def test_padding_after_the_image_changes_neither_field_nor_alignment(
+    name: str, mode: PadMode
+) -> None:
+    before, after = analysis_of(name), analyze(opened(name, mode))
+    assert after.receptive_field == before.receptive_field
+    assert after.output.offset == before.output.offset
+    for own, other in (
+        (before.tiling.height, after.tiling.height),
+        (before.tiling.width, after.tiling.width),
+    ):
+        assert own is not None
+        assert other is not None
+        assert (own.alignment, own.halo_after) == (other.alignment, other.halo_after)
+
+
+def test_a_tile_at_the_far_border_holds_the_pixels_that_are_mirrored() -> None:
+    """A patch is its own field; of the last, 3 of 4 rows may be mirrored, from 3 rows before."""
+    halos = {
+        mode: tiling.halo_before
+        for mode in MODES
+        if (tiling := analyze(opened("patches", mode)).tiling.height) is not None
+    }
+    assert halos == {"reflect": 3, "edge": 0, "constant": 0}
+
+
+def test_each_axis_has_its_own_step() -> None:
+    padding = rule_of("patches", "edge").padding
+    assert (padding.height.step, padding.width.step) == (4, 2)
+    own = Runtime(graph_of("patches"))
+    run = Runtime(opened("patches", "edge"))
+    for height, width in product((1, 3, 4, 5), (1, 2, 7)):
+        image = noise(height, width)
+        expected = first(own(padded_by_numpy(image, "patches", "edge")))[..., :height, :width]
+        np.testing.assert_allclose(first(run(image)), expected, atol=1e-6)
+
+
+def test_every_output_is_cropped_by_its_own_stride() -> None:
+    own, run = Runtime(graph_of("pyramid")), Runtime(opened("pyramid", "reflect"))
+    for height, width in [(1, 1), (7, 9), (16, 24), (33, 30)]:
+        image = noise(height, width)
+        whole, answers = own(padded_by_numpy(image, "pyramid", "reflect")), run(image)
+        assert list(answers) == ["eighth", "half", "full"]
+        for name, stride in {"eighth": 8, "half": 2, "full": 1}.items():
+            expected = whole[name][..., : -(-height // stride), : -(-width // stride)]
+            np.testing.assert_allclose(answers[name], expected, atol=1e-6)
+
+
+def test_the_eager_oracle_crops_every_output_too() -> None:
+    maps = {"half": torch.arange(24.0).reshape(1, 1, 4, 6), "full": torch.zeros(1, 1, 8, 12)}
+
+    class Maps(nn.Module):
+        def forward(self, image: Tensor) -> dict[str, Tensor]:
+            assert image.shape == (1, 3, 8, 12)
+            return maps
+
+    half, full = AxisCrop(stride=Fraction(2)), AxisCrop()
+    rule = PadRule(
+        Padding(
+            height=AxisPadding(step=8, minimum=8), width=AxisPadding(step=4, minimum=4), mode="edge"
+        ),
+        (Crop("half", half, half), Crop("full", full, full)),
+    )
+    answers = AnySize(Maps(), rule)(torch.zeros(1, 3, 5, 9))
+    assert {name: tuple(answer.shape[2:]) for name, answer in answers.items()} == {
+        "half": (3, 5),
+        "full": (5, 9),
+    }
+
+
+def test_an_answer_for_the_whole_image_cannot_be_padded_and_is_named() -> None:
+    with pytest.raises(NotProven, match=r"output 'score'.*no map.*GlobalAveragePool") as refused:
+        opened("two", "edge")
+    assert "GlobalAveragePool" in (refused.value.node or "")
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_network_without_padding_answers_for_every_pixel(mode: PadMode) -> None:
+    run = Runtime(opened("valid", mode))
+    for size in [(1, 1), (2, 3), (9, 10), (40, 31)]:
+        assert first(run(noise(*size))).shape == (1, 2, *size)
+    assert set(analyze(opened("valid", mode)).output.offset) == {0}
+
+
+def test_where_a_network_without_padding_answers_by_itself_it_still_does() -> None:
+    """The overlap-tile strategy of the U-Net paper adds a border, and moves nothing."""
+    own = first(Runtime(graph_of("valid"))(noise(30, 24)))
+    assert own.shape == (1, 2, 22, 16)
+    answer = first(Runtime(opened("valid", "reflect"))(noise(30, 24)))
+    np.testing.assert_allclose(answer[..., 4:-4, 4:-4], own, atol=1e-6)
+
+
+def test_the_border_of_a_network_without_padding_is_its_answer_to_the_mirrored_image() -> None:
+    image = np.pad(noise(9, 11), [(0, 0), (0, 0), (4, 5), (4, 5)], "reflect")
+    own = first(Runtime(graph_of("valid"))(image))[..., :9, :11]
+    answer = first(Runtime(opened("valid", "reflect"))(noise(9, 11)))
+    np.testing.assert_allclose(answer, own, atol=1e-6)
+
+
+def test_a_strided_output_keeps_the_grid_that_the_network_has() -> None:
+    assert set(analysis_of("stem").output.stride) == {2}
+    own, run = Runtime(graph_of("stem")), Runtime(opened("stem", "edge"))
+    for height, width in product(range(1, 14), repeat=2):
+        image = noise(height, width)
+        whole = first(own(padded_by_numpy(image, "stem", "edge")))
+        expected = whole[..., : -(-height // 2), : -(-width // 2)]
+        np.testing.assert_allclose(first(run(image)), expected, atol=1e-6)
+
+
+def test_a_network_that_takes_every_size_is_left_alone() -> None:
+    model: Any = onnx.parser.parse_model(
+        """<ir_version: 8, opset_import: ["" : 13]>
+        net (float[N,3,H,W] image) => (float[N,3,H,W] y) { y = Relu (image) }"""
+    )
+    assert pad_rule(analyze(model), "edge") is None
+
+
+def test_an_export_says_in_its_card_what_the_graph_adds(tmp_path: Path) -> None:
+    path = export(
+        built("U-Net"),
+        Description(name="unet", task="segmentation"),
+        tmp_path,
+        sizes=Sizes((16, 16), any_size="reflect"),
+    )
+    card = Card.model_validate_json(onnx.load(path).metadata_props[0].value)
+    assert card.padding == Padding(
+        height=AxisPadding(step=4, minimum=4), width=AxisPadding(step=4, minimum=4), mode="reflect"
+    )
+    assert card.sizes.height.verdict == card.sizes.width.verdict == "free"
+    assert {(1, 1), (1, 8), (8, 1)} <= {(proof.height, proof.width) for proof in card.proofs}

@@ -21,7 +21,7 @@ The nodes are of opset 13, so a graph keeps the opset that it has.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,7 @@ import onnx
 from onnx import helper, numpy_helper
 from torch import Tensor, nn
 
-from anyres_exporter.rewrite.pad_rule import AxisCrop, Crop, PadRule
+from anyres_exporter.rewrite.pad_rule import Crop, PadRule
 from anyres_exporter.trace.outputs import named
 from anyres_proto.card import Padding
 
@@ -48,11 +48,7 @@ class AnySize(nn.Module):
         output = self.network(self._padded(image))
         maps = named(output)
         kept = {
-            name: value[
-                ...,
-                crop.height.start : crop.height.stop(height),
-                crop.width.start : crop.width.stop(width),
-            ]
+            name: _cropped(value, crop, height, width)
             for (name, value), crop in zip(maps.items(), self._crops(list(maps)), strict=True)
         }
         return next(iter(kept.values())) if isinstance(output, Tensor) else kept
@@ -79,6 +75,13 @@ class AnySize(nn.Module):
         if set(names) <= set(by_name):
             return [by_name[name] for name in names]
         return list(self.rule.crops)
+
+
+def _cropped(value: Tensor, crop: Crop, height: int, width: int) -> Tensor:
+    for dim, axis, size in zip(crop.sides, (crop.height, crop.width), (height, width), strict=True):
+        end = min(axis.stop(size), value.shape[dim])
+        value = value.narrow(dim, axis.start, end - axis.start)
+    return value
 
 
 def wrapped(model: onnx.ModelProto, rule: PadRule) -> onnx.ModelProto:
@@ -114,23 +117,24 @@ def _opened(graph: onnx.GraphProto, image: str, crops: tuple[Crop, ...]) -> None
     """The image's axes are called height and width, and an output's where it is as large."""
     for info in graph.input:
         if info.name == image:
-            _name_sides(info, ["height", "width"])
+            _name(info, {2: "height", 3: "width"})
     for info, crop in zip(graph.output, crops, strict=True):
-        _name_sides(
+        _name(
             info,
-            [
-                side if axis.stride == 1 and not axis.further else f"{info.name}.{side}"
-                for side, axis in (("height", crop.height), ("width", crop.width))
-            ],
+            {
+                dim: side if axis.stride == 1 and not axis.further else f"{info.name}.{side}"
+                for dim, side, axis in zip(
+                    crop.sides, ("height", "width"), (crop.height, crop.width), strict=True
+                )
+            },
         )
 
 
-def _name_sides(info: onnx.ValueInfoProto, names: list[str]) -> None:
-    dims = info.type.tensor_type.shape.dim
-    while len(dims) < 4:
-        dims.add()
-    for dim, name in zip(dims[2:], names, strict=True):
-        dim.dim_param = name
+def _name(info: onnx.ValueInfoProto, names: dict[int, str]) -> None:
+    """Name dimensions, where a shape is declared."""
+    for dim, name in names.items():
+        if info.type.tensor_type.shape.dim:
+            info.type.tensor_type.shape.dim[dim].dim_param = name
 
 
 def _pad(image: str, padding: Padding) -> Iterator[onnx.NodeProto]:
@@ -182,9 +186,7 @@ def _crop(output: str, crop: Crop) -> Iterator[onnx.NodeProto]:
     yield _node("Add", [f"{own}.scaled", f"{own}.p_less_1"], f"{own}.up")
     yield _node("Div", [f"{own}.up", f"{own}.p"], f"{own}.cells")
     yield _node("Add", [f"{own}.cells", f"{own}.first_and_further"], f"{own}.stop")
-    yield _node(
-        "Slice", [f"{output}.padded", f"{own}.start", f"{own}.stop", "any_size.axes"], output
-    )
+    yield _node("Slice", [f"{output}.padded", f"{own}.start", f"{own}.stop", f"{own}.axes"], output)
 
 
 def _node(op_type: str, inputs: list[str], output: str, **attributes: Any) -> onnx.NodeProto:
@@ -210,18 +212,19 @@ def _constants(rule: PadRule) -> list[onnx.TensorProto]:
     else:
         values |= {"any_size.nothing": (0, 0)}
     for crop in rule.crops:
-        values |= _crop_constants(f"{crop.output}.crop", (crop.height, crop.width))
+        values |= _crop_constants(f"{crop.output}.crop", crop)
     return [
         numpy_helper.from_array(np.array(value, np.int64), name) for name, value in values.items()
     ]
 
 
-def _crop_constants(own: str, axes: Iterable[AxisCrop]) -> dict[str, object]:
-    sides = list(axes)
+def _crop_constants(own: str, crop: Crop) -> dict[str, object]:
+    axes = (crop.height, crop.width)
     return {
-        f"{own}.q": [side.stride.denominator for side in sides],
-        f"{own}.p": [side.stride.numerator for side in sides],
-        f"{own}.p_less_1": [side.stride.numerator - 1 for side in sides],
-        f"{own}.start": [side.start for side in sides],
-        f"{own}.first_and_further": [side.start + side.further for side in sides],
+        f"{own}.axes": crop.sides,
+        f"{own}.q": [axis.stride.denominator for axis in axes],
+        f"{own}.p": [axis.stride.numerator for axis in axes],
+        f"{own}.p_less_1": [axis.stride.numerator - 1 for axis in axes],
+        f"{own}.start": [axis.start for axis in axes],
+        f"{own}.first_and_further": [axis.start + axis.further for axis in axes],
     }

@@ -3,8 +3,8 @@
 Two kinds of network are stepped, or have a minimum.
 
 A network whose output covers the image (a padded U-Net) only needs a size that it takes. Pixels are
-added after the image alone, so positions do not move, and at a size that the network takes nothing
-is added at all:
+added after the image alone, so positions do not move, and to an image of such a size nothing is
+added at all:
 
     image   |..............|~~~~|           ceil(size / S) answers are kept
             0            size   minimum + k * step
@@ -29,8 +29,9 @@ from math import ceil, floor, lcm
 from typing import Literal, TypeAlias
 
 from anyres_analyzer import Analysis
+from anyres_analyzer.graph.layout import NCHW, Layout
 from anyres_analyzer.output import Output
-from anyres_analyzer.sizes.contract import AxisContract
+from anyres_analyzer.sizes.contract import Progression
 from anyres_exporter.errors import NotProven
 from anyres_proto.card import AxisPadding, Padding
 
@@ -52,11 +53,12 @@ class AxisCrop:
 
 @dataclass(frozen=True)
 class Crop:
-    """What is kept of one output."""
+    """What is kept of one output; `sides` are its dimensions of height and width."""
 
     output: str
     height: AxisCrop
     width: AxisCrop
+    sides: tuple[int, int] = (-2, -1)
 
 
 @dataclass(frozen=True)
@@ -88,17 +90,15 @@ def pad_rule(analysis: Analysis, mode: PadMode) -> PadRule | None:
         return None
     _refuse_what_padding_cannot_open(analysis)
     tall, wide = (_Axis.of(analysis, index) for index in (0, 1))
-    rule = PadRule(
+    return PadRule(
         Padding(height=tall.padding(), width=wide.padding(), mode=mode),
         tuple(
-            Crop(output.name, vertical, horizontal)
+            Crop(output.name, vertical, horizontal, Layout(output.layout).sides)
             for output, vertical, horizontal in zip(
                 analysis.outputs, tall.crops(), wide.crops(), strict=True
             )
         ),
     )
-    _refuse_tiles_that_differ(analysis, rule.padding)
-    return rule
 
 
 @dataclass(frozen=True)
@@ -126,17 +126,31 @@ class _Map:
 
 @dataclass(frozen=True)
 class _Axis:
-    """One axis of a network, and its outputs along it."""
+    """One axis of a network: sizes that it takes, and its outputs along it at those."""
 
-    contract: AxisContract
+    sizes: Progression
     alignment: int
     maps: tuple[_Map, ...]
 
     @classmethod
     def of(cls, analysis: Analysis, index: int) -> _Axis:
+        """Of the sizes that are taken, those at which most of the image is answered.
+
+        A convolution that rounds down takes more, and leaves the last pixels without an answer.
+        Among equals, multiples of the step: they are what people have.
+        """
         contract = (analysis.sizes.height, analysis.sizes.width)[index]
         alignment = lcm(contract.step, analysis.periods[index])
-        return cls(contract, alignment, tuple(_maps(analysis, index, alignment)))
+        taken = (Progression(contract.minimum, contract.step), *contract.also)
+        axes = [
+            cls(sizes, alignment, tuple(_maps(analysis, index, alignment, sizes)))
+            for sizes in taken
+        ]
+        return max(axes, key=_Axis._answered)
+
+    def _answered(self) -> tuple[int, bool, int]:
+        least = min(output.least for output in self.maps)
+        return least, self.sizes.minimum % self.sizes.step == 0, -self.sizes.minimum
 
     @property
     def before(self) -> int:
@@ -153,52 +167,52 @@ class _Axis:
         """
         if not any(output.misses for output in self.maps):
             return tuple(AxisCrop(output.stride, 0, output.most) for output in self.maps)
-        starts = (
-            max(0, ceil((self.before - output.offset - Fraction(1, 2)) / output.stride))
-            for output in self.maps
-        )
         return tuple(
-            AxisCrop(output.stride, start) for output, start in zip(self.maps, starts, strict=True)
+            AxisCrop(
+                output.stride,
+                max(0, ceil((self.before - output.offset - Fraction(1, 2)) / output.stride)),
+            )
+            for output in self.maps
         )
 
     def padding(self) -> AxisPadding:
         """ceil((size + S * m) / S) = ceil(size / S) + m says how much more gives m more cells."""
-        more = 0
+        more = self.before
         if any(output.misses for output in self.maps):
-            more = max(
+            lacking = (
                 ceil(output.stride * (crop.start - output.least))
                 for output, crop in zip(self.maps, self.crops(), strict=True)
             )
+            more = max(more, *lacking)
         return AxisPadding(
-            step=self.contract.step,
-            minimum=self.contract.minimum,
-            before=self.before,
-            more=max(more, self.before),
+            step=self.sizes.step, minimum=self.sizes.minimum, before=self.before, more=more
         )
 
 
-def _maps(analysis: Analysis, index: int, alignment: int) -> Iterator[_Map]:
+def _maps(analysis: Analysis, index: int, alignment: int, sizes: Progression) -> Iterator[_Map]:
     """Every output along one axis, its surplus found by trying all residues of its lattice."""
-    axes = (analysis.sizes.height, analysis.sizes.width)
-    fixed = axes[1 - index].at_least(alignment)
-    contract = axes[index]
-    first = contract.at_least(alignment)
+    other = (analysis.sizes.width, analysis.sizes.height)[index].at_least(alignment)
+    first = sizes.minimum + sizes.step * -(-alignment // sizes.step)
     for output in analysis.outputs:
         stride = output.stride[index]
-        period = lcm(contract.step, stride.numerator)
+        tried = range(first, first + lcm(sizes.step, stride.numerator), sizes.step)
         surpluses = [
-            _cells(analysis, output, index, size, fixed) - ceil(size / stride)
-            for size in range(first, first + period, contract.step)
+            _cells(analysis, output, index, size, other) - ceil(size / stride) for size in tried
         ]
         yield _Map(stride, output.offset[index], min(surpluses), max(surpluses))
 
 
 def _cells(analysis: Analysis, output: Output, index: int, size: int, other: int) -> int:
     image = (size, other) if index == 0 else (other, size)
-    return analysis.shapes.at(*image)[output.name].shape[2 + index]
+    return Layout(output.layout).grid(analysis.shapes.at(*image)[output.name].shape)[index]
 
 
 def _refuse_what_padding_cannot_open(analysis: Analysis) -> None:
+    if analysis.input.layout != NCHW.name:
+        raise NotProven(
+            f"padding is put before a network that takes {NCHW.name}; this one takes "
+            f"{analysis.input.layout}: pad first, and give it its other layout after"
+        )
     for name, axis in (("H", analysis.sizes.height), ("W", analysis.sizes.width)):
         if axis.maximum is not None:
             raise NotProven(
@@ -213,23 +227,4 @@ def _refuse_what_padding_cannot_open(analysis: Analysis) -> None:
                 f"padding would change output '{output.name}': it is no map that can be cropped "
                 f"back, so the pixels that are added would stay in its answer ({breaker})",
                 breaker,
-            )
-
-
-def _refuse_tiles_that_differ(analysis: Analysis, padding: Padding) -> None:
-    """The last tile of an image must be padded as the image is: to a step, not to the minimum.
-
-    The shortest is a halo that is rounded up to the alignment, and a pixel.
-    """
-    for name, tiling, axis in (
-        ("H", analysis.tiling.height, padding.height),
-        ("W", analysis.tiling.width, padding.width),
-    ):
-        if tiling is None:
-            continue
-        shortest = 1 + tiling.alignment * -(-tiling.halo_before // tiling.alignment)
-        if shortest + axis.more <= axis.minimum - axis.step:
-            raise NotProven(
-                f"padding to the minimum of {axis.minimum} along {name} would make tiles differ "
-                f"from the whole image: their halo is only {tiling.halo_before}"
             )
