@@ -1,0 +1,1 @@
+"""Operators of newer opsets in the words of older ones."""
