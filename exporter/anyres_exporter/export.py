@@ -1,7 +1,7 @@
 """Export: a model and what its author says about it become one ONNX file that has been proven.
 
     trace ─┐
-           ├─> analyse ─> rewrite (any size, opset) ─> prove ─> compose the card ─> write
+           ├─> analyse ─> rewrite (any size, batteries) ─> prove ─> compose the card ─> write
     open ──┘
 
 A PyTorch model is traced; a graph that is there already has its axes opened. Declared is not
@@ -27,17 +27,20 @@ from anyres_exporter.card.compose import composed
 from anyres_exporter.card.write import write
 from anyres_exporter.errors import NotExportable, NotProven
 from anyres_exporter.proof import culprit
-from anyres_exporter.proof.compare import Comparison, compare
+from anyres_exporter.proof.compare import Comparison, Images, compare, noise
 from anyres_exporter.proof.original import Original
 from anyres_exporter.proof.refusal import PIN, refuse_fixed
 from anyres_exporter.proof.sizes import Size, sizes_of
 from anyres_exporter.request import Sizes
 from anyres_exporter.rewrite.any_size import AnySize, wrapped
+from anyres_exporter.rewrite.batteries.batteries import PLAIN, Batteries
+from anyres_exporter.rewrite.batteries.eager import Fitted, pixels
+from anyres_exporter.rewrite.batteries.fitted import fitted
 from anyres_exporter.rewrite.opened import opened
-from anyres_exporter.rewrite.pad_rule import PadRule, pad_rule
+from anyres_exporter.rewrite.pad_rule import pad_rule
 from anyres_exporter.trace.tidy import tidy
 from anyres_exporter.trace.trace import trace, traceable
-from anyres_proto.card import Description, Proof
+from anyres_proto.card import METADATA_KEY, Card, Description, Padding, Proof
 
 Report = Callable[[Comparison], None]
 
@@ -47,12 +50,13 @@ class Subject:
     """A graph, and what it has to be.
 
     `only` are the sizes at which the original can be asked, where those are not all that the graph
-    is said to take.
+    is said to take. `padding` is what the graph pads and crops by itself.
     """
 
     graph: onnx.ModelProto
     oracle: nn.Module
     only: tuple[Size, ...] = ()
+    padding: Padding | None = None
 
 
 def export(
@@ -61,6 +65,7 @@ def export(
     folder: Path,
     *,
     sizes: Sizes,
+    batteries: Batteries = PLAIN,
     opset: int | None = None,
     provenance: dict[str, str] | None = None,
     report: Report = lambda comparison: None,
@@ -73,11 +78,13 @@ def export(
         description: name, task, input, classes.
         folder: where to write; made if missing.
         sizes: what is asked of H and W.
+        batteries: what the graph is to do beside the network.
         opset: of the default domain; by default the newest that is sound.
         provenance: what the card records of where the model comes from.
         report: called with every comparison of the proof as it is made.
 
     Raises:
+        BadRecipe: the batteries do not fit the model.
         NotExportable: torch could not trace the model, or nothing can be said about its graph.
         NotProven: an axis that was to be dynamic is fixed, or the graph is not the model.
     """
@@ -88,19 +95,45 @@ def export(
     analysis = _analysed(subject.graph, description.name)
     if sizes.dynamic:
         refuse_fixed(analysis, description.name)
-    rule = pad_rule(analysis, sizes.any_size) if sizes.any_size else None
-    if rule is not None:
-        subject = _padded(subject, rule)
+    subject = _rewritten(subject, analysis, description, sizes, batteries)
     analysis = _analysed(subject.graph, description.name)
-    proofs = _proven(subject, analysis, description, report)
+    images = pixels if batteries.pixels == "bytes" else noise
+    proofs = _proven(subject, analysis, description, images, report)
     card = composed(
-        description,
+        description.model_copy(update={"input": batteries.input(description.input)}),
         analysis,
         provenance=(provenance or {}) | {"torch": version("torch")},
-        padding=rule.padding if rule else None,
+        padding=subject.padding,
         proofs=proofs,
     )
     return write(subject.graph, card, folder)
+
+
+def _rewritten(
+    subject: Subject,
+    analysis: Analysis,
+    description: Description,
+    sizes: Sizes,
+    batteries: Batteries,
+) -> Subject:
+    """Padded first, so that what it is padded with is of the network's own input."""
+    rule = pad_rule(analysis, sizes.any_size) if sizes.any_size else None
+    if rule is not None:
+        subject = Subject(
+            wrapped(subject.graph, rule),
+            AnySize(subject.oracle, rule).eval(),
+            subject.only,
+            rule.padding,
+        )
+    if not batteries.any:
+        return subject
+    analysis = _analysed(subject.graph, description.name)
+    probable = analysis.output.meaning == "probabilities"
+    return replace(
+        subject,
+        graph=fitted(subject.graph, description.input, batteries, analysis),
+        oracle=Fitted(subject.oracle, description.input, batteries, probable=probable),
+    )
 
 
 def _traced(model: nn.Module, description: Description, sizes: Sizes, folder: Path) -> Subject:
@@ -114,12 +147,17 @@ def _traced(model: nn.Module, description: Description, sizes: Sizes, folder: Pa
 
 def _given(model: onnx.ModelProto, sizes: Sizes) -> Subject:
     """A graph is its own original, at the sizes that it was made for."""
-    oracle = Original(model)
+    given = Subject(model, Original(model), padding=_padding_of(model))
     if not sizes.dynamic:
-        return Subject(model, oracle)
+        return given
     declared = analyze(model)
     pinned = (declared.sizes.height.maximum, declared.sizes.width.maximum) != (None, None)
-    return Subject(opened(model), oracle, only=tuple(sizes_of(declared)) if pinned else ())
+    return replace(given, graph=opened(model), only=tuple(sizes_of(declared)) if pinned else ())
+
+
+def _padding_of(model: onnx.ModelProto) -> Padding | None:
+    text = next((entry.value for entry in model.metadata_props if entry.key == METADATA_KEY), None)
+    return Card.model_validate_json(text).padding if text else None
 
 
 def _analysed(graph: onnx.ModelProto, name: str) -> Analysis:
@@ -129,24 +167,22 @@ def _analysed(graph: onnx.ModelProto, name: str) -> Analysis:
         raise NotExportable(f"the graph of '{name}' cannot be analysed: {error}") from error
 
 
-def _padded(subject: Subject, rule: PadRule) -> Subject:
-    return replace(
-        subject,
-        graph=wrapped(subject.graph, rule),
-        oracle=AnySize(subject.oracle, rule).eval(),
-    )
-
-
 def _proven(
-    subject: Subject, analysis: Analysis, description: Description, report: Report
+    subject: Subject,
+    analysis: Analysis,
+    description: Description,
+    images: Images,
+    report: Report,
 ) -> tuple[Proof, ...]:
     channels = description.input.channels
     found: list[Proof] = []
     sizes = subject.only or sizes_of(analysis)
-    for comparison in compare(subject.oracle, subject.graph, sizes, channels):
+    for comparison in compare(subject.oracle, subject.graph, sizes, channels, images=images):
         report(comparison)
         if not comparison.agrees:
-            node = culprit.find(subject.oracle, subject.graph, comparison, channels)
+            node = None
+            if images is noise:  # modules see floats
+                node = culprit.find(subject.oracle, subject.graph, comparison, channels)
             breakers = analysis.tiling.breakers
             raise _not_proven(description, comparison, node or (breakers[0] if breakers else None))
         found.append(

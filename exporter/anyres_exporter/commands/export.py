@@ -9,7 +9,8 @@ import typer
 
 from anyres_exporter.commands import values
 
-_CODE, _IMAGE, _SAID, _GRAPH = "Factories", "The image", "What the card says", "The graph"
+_CODE, _IMAGE, _SAID = "Factories", "The image", "What the card says"
+_GRAPH, _BATTERIES = "The graph", "Batteries in the graph"
 
 
 def export(
@@ -73,6 +74,51 @@ def export(
             help="Of ONNX's operators.",
             show_default="the newest that is sound",
             rich_help_panel=_GRAPH,
+        ),
+    ] = None,
+    as_bytes: Annotated[
+        bool,
+        typer.Option(
+            "--bytes",
+            help="Take uint8 pixels (n, h, w, c) and scale them inside.",
+            rich_help_panel=_BATTERIES,
+        ),
+    ] = False,
+    answer: Annotated[
+        Literal["logits", "softmax", "sigmoid", "argmax", "top_k", "mask"] | None,
+        typer.Option(
+            help="What to make of the first output, inside.",
+            show_default="logits",
+            rich_help_panel=_BATTERIES,
+        ),
+    ] = None,
+    top_k: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="How many classes --answer top_k gives.",
+            show_default="5",
+            rich_help_panel=_BATTERIES,
+        ),
+    ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            help="The probability above which --answer mask is 1.",
+            show_default="0.5",
+            rich_help_panel=_BATTERIES,
+        ),
+    ] = None,
+    keep_logits: Annotated[
+        bool,
+        typer.Option(
+            "--keep-logits", help="As an output beside the answer.", rich_help_panel=_BATTERIES
+        ),
+    ] = False,
+    layout: Annotated[
+        Literal["NCHW", "NHWC"] | None,
+        typer.Option(
+            help="Of outputs with channels.", show_default="NCHW", rich_help_panel=_BATTERIES
         ),
     ] = None,
     name: Annotated[
@@ -160,6 +206,12 @@ def export(
         "dynamic": False if fixed else None,
         "any_size": {"zero": "constant"}.get(any_size, any_size) if any_size else None,
         "opset": opset,
+        "pixels": "bytes" if as_bytes else None,
+        "answer": answer,
+        "top_k": top_k,
+        "threshold": threshold,
+        "keep_logits": keep_logits or None,
+        "layout": layout,
         "input": _given(**image) or None,
     }
     try:

@@ -46,6 +46,7 @@ def run(target: str, said: Mapping[str, Any], out: Path, assets: Path | None) ->
             recipe.describe(),
             out,
             sizes=recipe.sizes(),
+            batteries=recipe.batteries(),
             opset=recipe.opset,
             provenance=provenance,
             report=report,

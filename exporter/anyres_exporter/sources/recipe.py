@@ -8,6 +8,12 @@
     size = [224, 224]                 # (height, width) to trace at
     dynamic = true                    # leave H and W open
     any_size = "edge"                 # pad to the step and crop back, inside the graph
+    pixels = "bytes"                  # take uint8 (n, h, w, c), scaled inside the graph
+    answer = "argmax"                 # or softmax, sigmoid, top_k, mask; made inside, too
+    top_k = 5                         # how many classes top_k gives
+    threshold = 0.5                   # above which a mask is 1
+    keep_logits = true                # beside the answer
+    layout = "NHWC"                   # of outputs with channels
     opset = 17                        # by default the newest that is sound
     classes_file = "classes.txt"      # one name a line; or [[classes]] with name and colour
     [arguments]                       # of the factory
@@ -34,6 +40,12 @@ from torch import nn
 
 from anyres_exporter.errors import BadRecipe
 from anyres_exporter.request import Sizes
+from anyres_exporter.rewrite.batteries.batteries import (
+    AnswerKind,
+    Batteries,
+    OutputLayout,
+    Pixels,
+)
 from anyres_exporter.sources.convolutionalize import convolutionalize
 from anyres_exporter.sources.factory import from_code
 from anyres_exporter.sources.families import from_family, is_family, known
@@ -68,8 +80,14 @@ class Recipe(BaseModel):
     convolutionalize: bool = False
     size: tuple[int, int] = (224, 224)
     dynamic: bool = True
-    any_size: Literal["edge", "constant"] | None = None
+    any_size: Literal["edge", "reflect", "constant"] | None = None
     opset: int | None = Field(ge=13, default=None)
+    pixels: Pixels = "float"
+    answer: AnswerKind = "logits"
+    top_k: int = 5
+    threshold: float = 0.5
+    layout: OutputLayout = "NCHW"
+    keep_logits: bool = False
     input: ImageInput = ImageInput()
     classes: tuple[ClassName, ...] = ()
     classes_file: Path | None = None
@@ -105,6 +123,12 @@ class Recipe(BaseModel):
         if not path.is_file():
             raise BadRecipe(f"{path}, the classes of recipe '{self.name}', does not exist")
         return tuple(ClassName(name=line) for line in path.read_text("utf-8").splitlines())
+
+    def batteries(self) -> Batteries:
+        """What the graph is to do beside the network."""
+        return Batteries(
+            self.pixels, self.answer, self.top_k, self.threshold, self.layout, self.keep_logits
+        )
 
     def sizes(self) -> Sizes:
         """What is asked of H and W."""

@@ -141,6 +141,9 @@ class Batteries:
         return None
 
 
+PLAIN = Batteries()  # none: the network as it is
+
+
 def index_dtype(classes: int) -> str:
     """The smallest type that holds the indices of so many classes."""
     return next(dtype for dtype, most in _INDICES.items() if classes <= most)
