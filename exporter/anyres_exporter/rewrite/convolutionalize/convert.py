@@ -6,7 +6,7 @@ What comes out is only declared to take any size; `native` and `patches` say wha
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import onnx
@@ -83,19 +83,20 @@ def convert(source: Classifier, *, pool: Pool = "keep") -> Converted:
     model.CopyFrom(source.model)
     graft = Graft(model.graph)
     views = followed(source, graft, pool)
-    answers = tuple(
+    answers = [
         _answer(source, output.name, views)
         for output in source.graph.outputs
         if output.name in views and not source.is_map(output.name)
-    )
+    ]
     for answer in answers:
         graft.named(views[answer.output].map, answer.output)
+    answers = [_renamed(answer, graft) for answer in answers]
     graft.absorb_biases({answer.map for answer in answers})
     _grow(model, graft, source, answers, views)
     open_sizes(model.graph, source)
     prune(model.graph)
     layers = tuple(node.name for node in graft.nodes if node.op_type == "Conv")
-    return Converted(model, source, analysed(model, source), answers, layers)
+    return Converted(model, source, analysed(model, source), tuple(answers), layers)
 
 
 def _answer(source: Classifier, output: str, views: Mapping[str, View]) -> Answer:
@@ -111,11 +112,16 @@ def _answer(source: Classifier, output: str, views: Mapping[str, View]) -> Answe
         output,
         view.root,
         logits,
-        output if logits == output else views[logits].map,
+        views[logits].map,
         source.window(view.root),
         view.cells,
         views[logits].bent,
     )
+
+
+def _renamed(answer: Answer, graft: Graft) -> Answer:
+    own = answer.output if answer.logits == answer.output else graft.name_of(answer.map)
+    return replace(answer, map=own)
 
 
 def _logits(source: Classifier, output: str, views: Mapping[str, View]) -> str:
@@ -133,7 +139,7 @@ def _grow(
     model: onnx.ModelProto,
     graft: Graft,
     source: Classifier,
-    answers: tuple[Answer, ...],
+    answers: Sequence[Answer],
     views: Mapping[str, View],
 ) -> None:
     """The new nodes, instead of those that made the outputs."""

@@ -44,7 +44,7 @@ class Graft:
 
     def named(self, tensor: str, name: str) -> None:
         """Let a tensor that was made here have this name; any other is handed on under it."""
-        tensor = self._renamed.get(tensor, tensor)
+        tensor = self.name_of(tensor)
         made = any(tensor in node.output for node in self.nodes)
         if not made or tensor in self._renamed.values():
             self.nodes.append(helper.make_node("Identity", [tensor], [name], f"{name}.Identity"))
@@ -53,6 +53,10 @@ class Graft:
         for node in self.nodes:
             for names in (node.input, node.output):
                 names[:] = [name if own == tensor else own for own in names]
+
+    def name_of(self, tensor: str) -> str:
+        """What a tensor is called now."""
+        return self._renamed.get(tensor, tensor)
 
     def absorb_biases(self, kept: Collection[str]) -> None:
         """A convolution and the constant added to it become one, but for tensors that are kept."""

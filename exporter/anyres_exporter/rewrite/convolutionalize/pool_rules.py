@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 
 from anyres_analyzer.graph.window import window_of
@@ -9,7 +11,6 @@ from anyres_exporter.rewrite.convolutionalize.call import Call
 from anyres_exporter.rewrite.convolutionalize.channel_rules import reduced_over_channels
 from anyres_exporter.rewrite.convolutionalize.view import View
 
-_MEANS = {"AveragePool", "GlobalAveragePool", "ReduceMean"}
 _POOLS = {
     "AveragePool": "AveragePool",
     "GlobalAveragePool": "AveragePool",
@@ -71,18 +72,22 @@ def _is_plain(view: View) -> bool:
 
 def _pooled(call: Call, view: View, axes: str) -> View:
     kernel = tuple(view.extents.of(axis if axis in axes else "") for axis in "hw")
-    mean, made = call.node.op_type in _MEANS, view.map
     if kernel == (1, 1):
-        return view.shrunk(axes, made, view.cells)
+        return view.shrunk(axes, view.map, view.cells)
     if call.pool == "drop":
-        if not mean:
+        if _POOLS[call.node.op_type] != "AveragePool":
             call.refuse("only an average can be dropped; --pool keep makes it a window")
-        return view.shrunk(axes, made, view.cells)
-    stem = call.stem
-    made = call.graft.node(_POOLS[call.node.op_type], [made], stem, kernel_shape=kernel)
-    if call.node.op_type == "ReduceSum":
-        dtype = call.source.number_type(call.node.inputs[0])
-        cells = call.graft.constant(np.array(kernel[0] * kernel[1], dtype), f"{stem}.cells")
-        made = call.graft.node("Mul", [made, cells], stem)
+        return view.shrunk(axes, _times_cells(call, view.map, kernel), view.cells)
+    made = call.graft.node(_POOLS[call.node.op_type], [view.map], call.stem, kernel_shape=kernel)
     rows, columns = view.cells
-    return view.shrunk(axes, made, (rows - kernel[0] + 1, columns - kernel[1] + 1))
+    cells = rows - kernel[0] + 1, columns - kernel[1] + 1
+    return view.shrunk(axes, _times_cells(call, made, kernel), cells)
+
+
+def _times_cells(call: Call, mean: str, kernel: tuple[int, ...]) -> str:
+    """A sum is the mean times the number of cells."""
+    if call.node.op_type != "ReduceSum":
+        return mean
+    dtype = call.source.number_type(call.node.inputs[0])
+    cells = call.graft.constant(np.array(prod(kernel), dtype), f"{call.stem}.cells")
+    return call.graft.node("Mul", [mean, cells], call.stem)

@@ -1,0 +1,432 @@
+"""Any exporter's classifier slid over a larger image: dense answers against brute-force patches.
+
+The oracle is ONNX's reference evaluator on the classifier as it was, one patch at a time; the
+converted graph runs in ONNX Runtime.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import onnx
+import pytest
+from tests.exporter.convolutionalize_graphs import (
+    CELLS,
+    CHANNELS,
+    LARGER,
+    MAP,
+    SIZE,
+    Array,
+    answer,
+    classifier_of,
+    far,
+    picture,
+    slid,
+    whole,
+)
+
+from anyres_exporter.rewrite.convolutionalize.convert import Converted, convert
+from anyres_exporter.rewrite.convolutionalize.native import prove
+from anyres_exporter.rewrite.convolutionalize.source import classifier
+from anyres_exporter.runtime import Runtime
+
+TOLERANCE = 1e-5
+
+
+@dataclass(frozen=True)
+class Tail:
+    """One way to write a head; `opset` is of the exporter that does."""
+
+    name: str
+    text: str
+    weights: Mapping[str, tuple[int, ...]]
+    constants: Mapping[str, Array] = field(default_factory=dict)
+    opset: int = 17
+    output: str = "float[N,K] out"
+    image: str = "float[N,3,11,13] image"
+    channels_last: bool = False
+    body: str | None = None
+
+    def __str__(self) -> str:
+        return self.name
+
+    def model(self) -> onnx.ModelProto:
+        """The classifier."""
+        more = {"body": self.body} if self.body else {}
+        return classifier_of(
+            self.text,
+            self.weights,
+            constants=self.constants,
+            opset=self.opset,
+            output=self.output,
+            image=self.image,
+            **more,
+        )
+
+
+HIDDEN = 7
+FROM_MAP, FROM_CHANNELS = {"w1": (CELLS, 5)}, {"w1": (CHANNELS, 5)}
+TWO = {"w1": (HIDDEN, CELLS), "b1": (HIDDEN,), "w2": (5, HIDDEN), "b2": (5,)}
+TF_BODY = """
+    nchw = Transpose <perm=[0,3,1,2]> (image)
+    raw = Conv <kernel_shape=[3,3], strides=[2,2]> (nchw, stem)
+    map = Relu (raw)
+"""
+PADDLE_FLATTEN = """
+    shape = Shape (map)
+    first = Slice (shape, zero, one, zero)
+    target = Concat <axis=0> (first, minus)
+    flat = Reshape (map, target)
+"""
+PADDLE_CONSTANTS = {"zero": whole(0), "one": whole(1), "minus": whole(-1)}
+TF_SHAPE = """
+    shape = Shape (nhwc)
+    first = Slice (shape, zero, one, zero)
+    target = Concat <axis=0> (first, minus)
+    flat = Reshape (nhwc, target)
+"""
+
+FLATTENING = (
+    Tail(
+        "torch script: Flatten, Gemm transB, Relu, Dropout, Gemm",
+        """flat = Flatten (map) h = Gemm <transB=1> (flat, w1, b1) r = Relu (h)
+        d = Dropout (r) out = Gemm <transB=1, alpha=1.0, beta=1.0> (d, w2, b2)""",
+        TWO,
+    ),
+    Tail(
+        "torch dynamo: Reshape to a constant that holds the batch",
+        "flat = Reshape <allowzero=1> (map, target) out = Gemm <transB=1> (flat, w1)",
+        {"w1": (5, CELLS)},
+        {"target": whole(1, CELLS)},
+        image="float[1,3,11,13] image",
+        output="float[1,5] out",
+        opset=20,
+    ),
+    Tail(
+        "Gemm with alpha and beta, a bias of one row, and weights not transposed",
+        "flat = Flatten (map) out = Gemm <alpha=0.5, beta=2.0> (flat, w1, b1)",
+        {"w1": (CELLS, 5), "b1": (1, 5)},
+    ),
+    Tail(
+        "Gemm of a transposed map",
+        """flat = Flatten (map) turned = Transpose <perm=[1,0]> (flat)
+        out = Gemm <transA=1> (turned, w1)""",
+        FROM_MAP,
+    ),
+    Tail(
+        "Keras by tf2onnx: NHWC image, Transpose, Reshape of a computed shape, MatMul, Add",
+        f"""nhwc = Transpose <perm=[0,2,3,1]> (map) {TF_SHAPE}
+        m = MatMul (flat, w1) h = Add (m, b1) r = Relu (h)
+        m2 = MatMul (r, w2) logits = Add (m2, b2) out = Softmax <axis=-1> (logits)""",
+        {"w1": (CELLS, HIDDEN), "b1": (HIDDEN,), "w2": (HIDDEN, 5), "b2": (5,)},
+        PADDLE_CONSTANTS,
+        opset=13,
+        body=TF_BODY,
+        image="float[N,11,13,3] image",
+        channels_last=True,
+    ),
+    Tail(
+        "Keras by tf2onnx with folded constants: Reshape [-1, cells], opset 11",
+        """nhwc = Transpose <perm=[0,2,3,1]> (map) flat = Reshape (nhwc, target)
+        m = MatMul (flat, w1) logits = Add (b1, m) out = Softmax <axis=1> (logits)""",
+        {"w1": (CELLS, 5), "b1": (5,)},
+        {"target": whole(-1, CELLS)},
+        opset=11,
+    ),
+    Tail(
+        "Paddle: flatten_contiguous_range as Shape, Slice, Concat, Reshape; MatMul, Add",
+        f"{PADDLE_FLATTEN} m = MatMul (flat, w1) l = Add (m, b1) out = Softmax <axis=1> (l)",
+        {"w1": (CELLS, 5), "b1": (5,)},
+        PADDLE_CONSTANTS,
+        opset=11,
+    ),
+    Tail(
+        "rows before channels: (n, c, h, w) to (n, h, c, w), flattened",
+        """t = Transpose <perm=[0,2,1,3]> (map) flat = Flatten (t) out = MatMul (flat, w1)""",
+        FROM_MAP,
+    ),
+    Tail(
+        "a matrix that is computed from a weight",
+        "flat = Flatten (map) w = Transpose <perm=[1,0]> (w1) out = MatMul (flat, w)",
+        {"w1": (5, CELLS)},
+    ),
+    Tail(
+        "activations, a channel's own scale and batch norm between",
+        """s = Mul (map, channels) flat = Flatten (s) c = Clip (flat, low, high)
+        h = Gemm (c, w1, b1) n = BatchNormalization (h, g, b, m, v) a = HardSwish (n)
+        p = PRelu (a, slope) out = Gemm (p, w2, b2)""",
+        {"w1": (CELLS, HIDDEN), "b1": (HIDDEN,), "w2": (HIDDEN, 5), "b2": (5,)},
+        {
+            "channels": np.linspace(0.5, 2, CHANNELS, dtype=np.float32).reshape(CHANNELS, 1, 1),
+            "low": np.array(0.01, np.float32),
+            "high": np.array(6, np.float32),
+            "g": np.linspace(0.5, 1.5, HIDDEN, dtype=np.float32),
+            "b": np.linspace(-1, 1, HIDDEN, dtype=np.float32),
+            "m": np.linspace(1, -1, HIDDEN, dtype=np.float32),
+            "v": np.linspace(0.5, 2, HIDDEN, dtype=np.float32),
+            "slope": np.linspace(0.1, 0.3, HIDDEN, dtype=np.float32),
+        },
+    ),
+    Tail(
+        "layer norm, a skip around a layer, and log softmax",
+        """flat = Flatten (map) h = Gemm (flat, w1, b1)
+        n = LayerNormalization <axis=-1> (h, g, b) r = Relu (n) k = MatMul (r, w2)
+        s = Add (k, n) l = MatMul (s, w3) out = LogSoftmax <axis=1> (l)""",
+        {"w1": (CELLS, HIDDEN), "b1": (HIDDEN,), "w2": (HIDDEN, HIDDEN), "w3": (HIDDEN, 5)},
+        {
+            "g": np.linspace(0.5, 1.5, HIDDEN, dtype=np.float32),
+            "b": np.linspace(-1, 1, HIDDEN, dtype=np.float32),
+        },
+    ),
+    Tail(
+        "an embedding of length one",
+        """flat = Flatten (map) h = MatMul (flat, w1) n = ReduceL2 <axes=[1]> (h)
+        out = Div (h, n)""",
+        FROM_MAP,
+    ),
+    Tail(
+        "LpNormalization, after a Squeeze of what an Unsqueeze added",
+        """flat = Flatten (map) u = Unsqueeze (flat, one) h = MatMul (u, w1)
+        s = Squeeze (h, one) out = LpNormalization <axis=1> (s)""",
+        FROM_MAP,
+        {"one": whole(1)},
+    ),
+    Tail(
+        "a convolution over the whole map, then 1x1 and a Flatten",
+        """h = Conv <kernel_shape=[5,6]> (map, k1, b1) r = Relu (h)
+        o = Conv <kernel_shape=[1,1]> (r, k2) out = Flatten (o)""",
+        {"k1": (HIDDEN, CHANNELS, *MAP), "b1": (HIDDEN,), "k2": (5, HIDDEN, 1, 1)},
+    ),
+    Tail(
+        "one class, by a vector",
+        "flat = Flatten (map) m = MatMul (flat, w1) out = Sigmoid (m)",
+        {"w1": (CELLS,)},
+        output="float[N] out",
+    ),
+)
+AVERAGING = (
+    Tail(
+        "torch script: GlobalAveragePool, Flatten, Gemm",
+        "p = GlobalAveragePool (map) flat = Flatten (p) out = Gemm <transB=1> (flat, w1, b1)",
+        {"w1": (5, CHANNELS), "b1": (5,)},
+    ),
+    Tail(
+        "torch dynamo: ReduceMean that keeps its axes, Reshape",
+        """p = ReduceMean <keepdims=1> (map, axes) flat = Reshape <allowzero=1> (p, target)
+        out = Gemm <transB=1> (flat, w1)""",
+        {"w1": (5, CHANNELS)},
+        {"axes": whole(-1, -2), "target": whole(1, CHANNELS)},
+        image="float[1,3,11,13] image",
+        output="float[1,5] out",
+        opset=18,
+    ),
+    Tail(
+        "ReduceMean over one axis after the other",
+        """a = ReduceMean <axes=[3], keepdims=0> (map) p = ReduceMean <axes=[2], keepdims=0> (a)
+        out = MatMul (p, w1)""",
+        FROM_CHANNELS,
+    ),
+    Tail(
+        "Keras: ReduceMean over the middle of NHWC",
+        """nhwc = Transpose <perm=[0,2,3,1]> (map)
+        p = ReduceMean <axes=[1,2], keepdims=0> (nhwc) m = MatMul (p, w1) out = Add (m, b1)""",
+        {"w1": (CHANNELS, 5), "b1": (5,)},
+        opset=11,
+    ),
+    Tail(
+        "timm: flattened cells, averaged",
+        """t = Reshape (map, target) p = ReduceMean <axes=[2], keepdims=0> (t)
+        out = MatMul (p, w1)""",
+        FROM_CHANNELS,
+        {"target": whole(0, 0, -1)},
+    ),
+    Tail(
+        "an AveragePool of the whole map, and its Dropout",
+        """p = AveragePool <kernel_shape=[5,6], strides=[5,6]> (map) d = Dropout (p)
+        flat = Flatten (d) out = Gemm (flat, w1)""",
+        FROM_CHANNELS,
+    ),
+    Tail(
+        "an AveragePool of the whole map, and the layer as a convolution",
+        """p = AveragePool <kernel_shape=[5,6]> (map) o = Conv (p, k1)
+        q = Squeeze (o, axes) out = Identity (q)""",
+        {"k1": (5, CHANNELS, 1, 1)},
+        {"axes": whole(2, 3)},
+    ),
+    Tail(
+        "a sum, divided by the number of cells that the graph computes",
+        """s = ReduceSum <keepdims=0> (map, axes) shape = Shape <start=2> (map)
+        count = ReduceProd <keepdims=0> (shape) number = Cast <to=1> (count)
+        p = Div (s, number) out = MatMul (p, w1)""",
+        FROM_CHANNELS,
+        {"axes": whole(2, 3)},
+    ),
+    Tail(
+        "the first of the one cell that a pool leaves, picked",
+        """p = GlobalAveragePool (map) g = Gather <axis=3> (p, zero) f = Gather <axis=2> (g, zero)
+        out = MatMul (f, w1)""",
+        FROM_CHANNELS,
+        {"zero": np.array(0, np.int64)},
+    ),
+    Tail(
+        "torch dynamo's as_strided: a Gather of all in order",
+        """p = ReduceMean <axes=[2,3]> (map) v = Reshape (p, minus) s = Gather <axis=0> (v, order)
+        flat = Flatten (s) out = Gemm (flat, w1)""",
+        FROM_CHANNELS,
+        {"minus": whole(-1), "order": np.arange(CHANNELS).reshape(1, CHANNELS, 1, 1)},
+        image="float[1,3,11,13] image",
+        output="float[1,5] out",
+    ),
+)
+OTHER_POOLS = (
+    Tail(
+        "GlobalMaxPool",
+        "p = GlobalMaxPool (map) flat = Flatten (p) out = Gemm (flat, w1)",
+        FROM_CHANNELS,
+    ),
+    Tail(
+        "the mean and the maximum, joined",
+        """p = GlobalAveragePool (map) q = GlobalMaxPool (map) j = Concat <axis=1> (p, q)
+        flat = Flatten (j) out = Gemm (flat, w1)""",
+        {"w1": (2 * CHANNELS, 5)},
+    ),
+    Tail(
+        "ReduceMax",
+        "p = ReduceMax <axes=[2,3], keepdims=0> (map) out = MatMul (p, w1)",
+        FROM_CHANNELS,
+    ),
+)
+
+
+def converted(model: onnx.ModelProto, pool: Literal["keep", "drop"] = "keep") -> Converted:
+    made = convert(classifier(model), pool=pool)
+    onnx.checker.check_model(made.model, full_check=True)
+    return made
+
+
+@pytest.mark.parametrize("tail", [*FLATTENING, *AVERAGING, *OTHER_POOLS], ids=str)
+def test_every_dense_answer_is_the_classifiers_on_its_patch(tail: Tail) -> None:
+    model = tail.model()
+    made = converted(model)
+    image = picture(*LARGER, channels_last=tail.channels_last)
+    dense = Runtime(made.model)(image)["out"]
+    expected = slid(model, image, channels_last=tail.channels_last)
+    assert dense.shape[2:] == (5, 5)
+    assert far(expected, dense) < TOLERANCE
+    assert prove(made).max_rel_error < TOLERANCE
+    assert made.analysis.tiling.breakers == ()
+    assert made.analysis.sizes.height.verdict == "free"
+    assert made.analysis.sizes.height.minimum == SIZE[0]
+
+
+@pytest.mark.parametrize("tail", AVERAGING, ids=str)
+def test_with_the_average_dropped_the_mean_of_the_cells_is_the_classifiers_answer(
+    tail: Tail,
+) -> None:
+    model = tail.model()
+    made = converted(model, "drop")
+    image = picture(*LARGER)
+    dense = Runtime(made.model)(image)["out"]
+    windows = np.lib.stride_tricks.sliding_window_view(dense, MAP, axis=(2, 3)).mean((-2, -1))
+    assert far(slid(model, image), windows) < TOLERANCE
+    assert prove(made).max_rel_error < TOLERANCE
+    assert made.answer.bent is None
+    assert made.analysis.sizes.height.minimum == 3  # what the one convolution needs
+
+
+def test_fully_connected_layers_become_convolutions_and_no_node_of_the_tail_is_left() -> None:
+    made = converted(FLATTENING[4].model())
+    assert [node.op_type for node in made.model.graph.node] == [
+        *("Transpose", "Conv", "Relu"),
+        *("Conv", "Relu", "Conv", "Softmax"),
+    ]
+    kernels = {tensor.name: tuple(tensor.dims) for tensor in made.model.graph.initializer}
+    assert (HIDDEN, CHANNELS, *MAP) in kernels.values()
+    assert (5, HIDDEN, 1, 1) in kernels.values()
+
+
+def test_several_images_at_once_are_taken_where_the_export_had_baked_one() -> None:
+    model = FLATTENING[1].model()
+    images = picture(*LARGER, count=3)
+    dense = Runtime(converted(model).model)(images)["out"]
+    for image, own in zip(images, dense, strict=True):
+        assert far(slid(model, image[np.newaxis])[0], own) < TOLERANCE
+
+
+def test_softmax_before_opset_13_is_taken_over_the_channels_alone() -> None:
+    made = converted(FLATTENING[5].model())
+    dense = Runtime(made.model)(picture(*LARGER))["out"]
+    assert np.allclose(dense.sum(1), 1, atol=1e-6)
+
+
+@pytest.mark.parametrize("keepdims", [0, 1])
+def test_the_class_with_the_highest_score_is_found_at_every_position(keepdims: int) -> None:
+    output = "int64[N,1] out" if keepdims else "int64[N] out"
+    model = classifier_of(
+        f"""flat = Flatten (map) m = MatMul (flat, w1)
+        out = ArgMax <axis=1, keepdims={keepdims}> (m)""",
+        FROM_MAP,
+        output=output,
+    )
+    made = converted(model)
+    image = picture(*LARGER)
+    dense = Runtime(made.model)(image)["out"]
+    assert dense.dtype == np.int64
+    assert (dense == slid(model, image)).all()
+    assert len(np.unique(dense)) > 1
+    prove(made)
+
+
+def test_two_heads_on_one_map_keep_their_names() -> None:
+    model = classifier_of(
+        """flat = Flatten (map) logits = Gemm (flat, w1, b1) out = Softmax <axis=1> (logits)
+        p = GlobalAveragePool (map) q = Flatten (p) age = MatMul (q, w2)""",
+        {"w1": (CELLS, 5), "b1": (5,), "w2": (CHANNELS, 1)},
+        output="float[N,5] out, float[N,5] logits, float[N,1] age",
+    )
+    made = converted(model)
+    image = picture(*LARGER)
+    dense = Runtime(made.model)(image)
+    assert list(dense) == ["out", "logits", "age"]
+    for name, found in dense.items():
+        assert far(slid(model, image, output=name), found) < TOLERANCE
+    prove(made)
+
+
+def test_a_network_over_the_flattened_image_itself_is_a_convolution_of_the_image() -> None:
+    model = classifier_of(
+        "flat = Flatten (image) h = Gemm (flat, w1) r = Relu (h) out = Gemm (r, w2)",
+        {"w1": (3 * 11 * 13, 6), "w2": (6, 5)},
+        body="",
+    )
+    image = picture(14, 15)
+    dense = Runtime(converted(model).model)(image)["out"]
+    assert far(slid(model, image, stride=1), dense) < TOLERANCE
+
+
+def test_the_same_from_an_image_with_its_channels_last() -> None:
+    model = classifier_of(
+        "flat = Flatten (image) out = Gemm (flat, w1)",
+        {"w1": (3 * 11 * 13, 5)},
+        body="",
+        image="float[N,11,13,3] image",
+    )
+    image = picture(14, 15, channels_last=True)
+    dense = Runtime(converted(model).model)(image)["out"]
+    assert far(slid(model, image, stride=1, channels_last=True), dense) < TOLERANCE
+
+
+def test_a_map_beside_the_answer_stays_as_it_is() -> None:
+    model = classifier_of(
+        "flat = Flatten (map) out = Gemm (flat, w1)",
+        FROM_MAP,
+        output="float[N,5] out, float[N,4,5,6] map",
+    )
+    image = picture(*LARGER)
+    dense = Runtime(converted(model).model)(image)
+    assert far(slid(model, image), dense["out"]) < TOLERANCE
+    body = classifier_of("", {}, image="float[N,3,H,W] image", output="float[N,4,P,Q] map")
+    assert far(answer(body, image), dense["map"]) < TOLERANCE
