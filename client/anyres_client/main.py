@@ -35,7 +35,7 @@ GROUP = "anyres.commands"
 
 # The order of a first day: make a model, look at it, serve it, ask it.
 ORDER = (
-    *("export", "analyze", "compare", "card", "evaluate", "selftest"),
+    *("export", "convolutionalize", "analyze", "compare", "card", "evaluate", "selftest"),
     *("serve", "models", "predict", "batch"),
 )
 
