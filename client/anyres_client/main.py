@@ -35,7 +35,7 @@ GROUP = "anyres.commands"
 
 # The order of a first day: make a model, look at it, serve it, ask it.
 ORDER = (
-    *("export", "convolutionalize", "analyze", "compare", "card", "evaluate", "selftest"),
+    *("export", "prove", "convolutionalize", "analyze", "compare", "card", "evaluate", "selftest"),
     *("serve", "models", "predict", "batch"),
 )
 

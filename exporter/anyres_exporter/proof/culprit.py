@@ -1,16 +1,23 @@
 """Which node of a graph stops being the model, at a size where the two disagree.
 
-torch's exporter writes into each node the module that it comes from. So the output of every module,
-caught by hooks in eager, can be compared with the tensor that its last node makes, in the order in
-which the modules run: the first that differs is where the graph went wrong.
+The outputs of the model's modules, caught by hooks in eager, are looked for in the graph; the first
+in the order of running that is not there any more is where the graph went wrong. Which tensor of
+the graph is a module's is known in one of two ways:
+
+    by value   at a size where the two agree, it is the tensor with the module's numbers; this works
+               for anybody's graph, and for layers that were fused
+    by scope   torch's exporter writes into each node the module that it comes from
+
+Between the last tensors that are right and the first that is wrong a few nodes are left. Of those
+the one that picks positions or sizes is named, if there is one; else the last.
 """
 
 from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeAlias
 
 import onnx
 import torch
@@ -19,53 +26,107 @@ from torch import Tensor, nn
 from anyres_exporter.errors import DoesNotRun
 from anyres_exporter.proof.compare import Comparison, noise
 from anyres_exporter.proof.difference import Array, difference
+from anyres_exporter.proof.sizes import Size
 from anyres_exporter.rewrite.any_size import AnySize
 from anyres_exporter.runtime import Runtime
+from anyres_exporter.trace.outputs import named
 
 _SCOPES = "pkg.torch.onnx.name_scopes"
 _RUNTIME_NODE = re.compile(r"while running (\w+) node\. Name:'([^']*)'")
+_MOVERS = frozenset({"Gather", "GatherND", "Resize", "GridSample", "Slice", "Pad"})
+
+Values: TypeAlias = Mapping[str, Array]
 
 
 def find(
-    model: nn.Module, graph: onnx.ModelProto, comparison: Comparison, channels: int
+    model: nn.Module,
+    graph: onnx.ModelProto,
+    comparison: Comparison,
+    channels: int,
+    *,
+    agreed: Size | None = None,
 ) -> str | None:
-    """The node that fails or first differs, and its module; None where none can be told."""
-    named = _RUNTIME_NODE.search(comparison.failure)
-    if named:
-        return _label(next(node for node in graph.graph.node if node.name == named[2]), model)
-    image = noise(comparison.batch, channels, comparison.height, comparison.width)
-    expected = _module_outputs(model, torch.from_numpy(image))
-    last_good = -1
-    for index, node, module in _last_nodes(graph, list(expected)):
-        if not _equal(graph, node.output[0], image, expected[module]):
-            return _label(_suspect(graph, last_good, index), model)
-        last_good = index
+    """The node that fails or first differs, and its module; None where none can be told.
+
+    Args:
+        model: the original.
+        graph: what was to be it.
+        comparison: of a size where it is not.
+        channels: of the image.
+        agreed: a size where it is, if one is known.
+    """
+    failing = _RUNTIME_NODE.search(comparison.failure)
+    if failing:
+        node = next((node for node in graph.graph.node if node.name == failing[2]), None)
+        return _label(node, _module_by_scope(node, model), model) if node else None
+    image = _image((comparison.batch, comparison.height, comparison.width), channels)
+    try:
+        expected, actual = _module_outputs(model, image), _tensors(graph, image)
+        if agreed is not None:
+            tensors = _by_value(model, graph, _image(agreed, channels))
+        else:
+            tensors = _by_scope(graph, expected)
+    except DoesNotRun:
+        return None
+    return _first_wrong(model, graph, expected, actual, tensors)
+
+
+def _image(size: Size, channels: int) -> Array:
+    batch, height, width = size
+    return noise(batch, channels, height, width)
+
+
+def _first_wrong(
+    model: nn.Module,
+    graph: onnx.ModelProto,
+    expected: Values,
+    actual: Values,
+    tensors: Mapping[str, str],
+) -> str | None:
+    """The culprit, from what the modules and the tensors of the graph answer at the bad size."""
+    right: list[str] = []
+    for module, value in expected.items():
+        tensor = tensors.get(module)
+        if tensor is None:
+            continue
+        if tensor not in actual or not difference(tensor, value, actual[tensor]).agrees:
+            return _label(_suspect(graph, tensor, right), module, model)
+        right.append(tensor)
     return None
 
 
-def _label(node: onnx.NodeProto, model: nn.Module) -> str:
+def _label(node: onnx.NodeProto, module: str | None, model: nn.Module) -> str:
     """The node as a viewer shows it, and the module of the model that it comes from."""
-    modules = _modules(model)
-    inner = [scope for scope in _scopes(node) if scope and scope in modules]
-    whence = f" of module '{inner[-1]}' ({type(modules[inner[-1]]).__name__})" if inner else ""
-    return f"'{node.name}' ({node.op_type}){whence}"
+    found = _modules(model).get(module or "")
+    whence = f" of module '{module}' ({type(found).__name__})" if found is not None else ""
+    return f"'{node.name or node.output[0]}' ({node.op_type}){whence}"
 
 
-def _suspect(graph: onnx.ModelProto, good: int, bad: int) -> onnx.NodeProto:
-    """Between a right and a wrong tensor: the node that gathers, if any; else the wrong one."""
-    between = graph.graph.node[good + 1 : bad + 1]
-    movers = [node for node in between if node.op_type in ("GatherND", "Gather", "Resize")]
+def _suspect(graph: onnx.ModelProto, wrong: str, right: Iterable[str]) -> onnx.NodeProto:
+    """Between right tensors and a wrong one: the node that moves pixels, if any; else the last."""
+    between = _before(graph, [wrong], stop=set(right))
+    movers = [node for node in between if node.op_type in _MOVERS]
     return movers[0] if movers else between[-1]
 
 
-def _module_outputs(model: nn.Module, image: Tensor) -> dict[str, Array]:
-    """The output of every leaf module that runs, in order of running."""
+def _before(graph: onnx.ModelProto, ends: Iterable[str], stop: set[str]) -> list[onnx.NodeProto]:
+    """The nodes that lead to some tensors from others, in order."""
+    wanted, found = set(ends), []
+    for node in reversed(graph.graph.node):
+        if wanted.intersection(node.output) - stop:
+            found.append(node)
+            wanted.update(node.input)
+    return found[::-1]
+
+
+def _module_outputs(model: nn.Module, image: Array) -> dict[str, Array]:
+    """The output of every leaf module that runs in order of running, then the model's own."""
     outputs: dict[str, Array] = {}
 
     def remember(name: str) -> Callable[[nn.Module, Any, Any], None]:
         def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
             if isinstance(output, Tensor):
-                outputs[name] = output.detach().numpy()
+                outputs[name] = output.detach().numpy().copy()  # a later layer may write into it
 
         return hook
 
@@ -73,11 +134,13 @@ def _module_outputs(model: nn.Module, image: Tensor) -> dict[str, Array]:
     handles = [m.register_forward_hook(remember(name)) for name, m in leaves]
     try:
         with torch.inference_mode():
-            model(image)
+            last = named(model(torch.from_numpy(image)))
+    except Exception as error:
+        raise DoesNotRun(f"the model does not take it: {error}") from error
     finally:
         for handle in handles:
             handle.remove()
-    return outputs
+    return outputs | {f"output '{name}'": value.numpy() for name, value in last.items()}
 
 
 def _modules(model: nn.Module) -> dict[str, nn.Module]:
@@ -86,17 +149,35 @@ def _modules(model: nn.Module) -> dict[str, nn.Module]:
     return {name: module for name, module in network.named_modules() if name}
 
 
-def _last_nodes(
-    graph: onnx.ModelProto, modules: list[str]
-) -> list[tuple[int, onnx.NodeProto, str]]:
-    """For each module the last node that comes from it, in graph order."""
-    last: dict[str, tuple[int, onnx.NodeProto]] = {}
-    for index, node in enumerate(graph.graph.node):
-        for module in _scopes(node):
-            if module in modules:
-                last[module] = (index, node)
-    found = [(index, node, module) for module, (index, node) in last.items()]
-    return sorted(found, key=lambda entry: entry[0])
+def _by_value(model: nn.Module, graph: onnx.ModelProto, image: Array) -> dict[str, str]:
+    """The first tensor of the graph that holds a module's output, for each that has one."""
+    tensors = _tensors(graph, image)
+    return {
+        module: tensor
+        for module, value in _module_outputs(model, image).items()
+        if (tensor := _holding(value, tensors)) is not None
+    }
+
+
+def _holding(value: Array, tensors: Values) -> str | None:
+    alike = (name for name, other in tensors.items() if other.shape == value.shape)
+    return next((name for name in alike if difference(name, value, tensors[name]).agrees), None)
+
+
+def _by_scope(graph: onnx.ModelProto, modules: Iterable[str]) -> dict[str, str]:
+    """For each module what the last node makes that comes from it."""
+    known = set(modules)
+    return {
+        module: node.output[0]
+        for node in graph.graph.node
+        for module in _scopes(node)
+        if module in known
+    }
+
+
+def _module_by_scope(node: onnx.NodeProto, model: nn.Module) -> str | None:
+    inner = [scope for scope in _scopes(node) if scope in _modules(model)]
+    return inner[-1] if inner else None
 
 
 def _scopes(node: onnx.NodeProto) -> list[str]:
@@ -104,14 +185,11 @@ def _scopes(node: onnx.NodeProto) -> list[str]:
     return [str(scope) for scope in ast.literal_eval(text)]
 
 
-def _equal(graph: onnx.ModelProto, tensor: str, image: Array, expected: Array) -> bool:
-    """Whether the graph, cut at this tensor, gives what the module gave."""
-    cut = onnx.ModelProto()
-    cut.CopyFrom(graph)
-    del cut.graph.output[:]
-    cut.graph.output.append(onnx.ValueInfoProto(name=tensor))
-    try:
-        actual = Runtime(cut)(image)[tensor]
-    except DoesNotRun:
-        return False
-    return difference(tensor, expected, actual).agrees
+def _tensors(graph: onnx.ModelProto, image: Array) -> dict[str, Array]:
+    """Every tensor of the graph, in its order."""
+    every = onnx.ModelProto()
+    every.CopyFrom(graph)
+    del every.graph.output[:]
+    names = [name for node in graph.graph.node for name in node.output if name]
+    every.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
+    return Runtime(every)(image)
