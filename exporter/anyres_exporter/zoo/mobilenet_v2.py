@@ -10,6 +10,9 @@ from __future__ import annotations
 from torch import Tensor, flatten, nn
 from torch.nn.functional import adaptive_avg_pool2d
 
+from anyres_exporter.zoo.heads import Answer, last_layer
+
+STEM, LAST = 32, 1280  # channels of the first and the last convolution
 # expansion, channels, repeats, first stride: Table 2 of the paper
 STAGES = (
     (1, 16, 1, 1),
@@ -55,23 +58,27 @@ class InvertedResidual(nn.Module):
 
 
 class MobileNetV2(nn.Module):
-    """The classifier: (n, 3, h, w) to (n, classes). Without its head, stride 32."""
+    """The classifier: (n, 3, h, w) to (n, classes). Without its head, stride 32.
 
-    def __init__(self, classes: int = 1000) -> None:
+    All widths but the classes are divided by `thinner`.
+    """
+
+    def __init__(self, classes: int = 1000, values: int = 0, thinner: int = 1) -> None:
+        """Random weights; with `values`, so many numbers beside the classes."""
         super().__init__()
-        layers: list[nn.Module] = [_conv_bn_relu(3, 32, 3, stride=2)]
-        channels = 32
-        for expansion, channels_out, repeats, first_stride in STAGES:
+        channels, last = STEM // thinner, LAST // thinner
+        layers: list[nn.Module] = [_conv_bn_relu(3, channels, 3, stride=2)]
+        for expansion, width, repeats, first_stride in STAGES:
             for index in range(repeats):
                 stride = first_stride if index == 0 else 1
-                layers.append(InvertedResidual(channels, channels_out, stride, expansion))
-                channels = channels_out
-        layers.append(_conv_bn_relu(channels, 1280, 1))
+                layers.append(InvertedResidual(channels, width // thinner, stride, expansion))
+                channels = width // thinner
+        layers.append(_conv_bn_relu(channels, last, 1))
         self.features = nn.Sequential(*layers)
-        self.classifier = nn.Sequential(nn.Dropout(0.2), nn.Linear(1280, classes))
+        self.classifier = nn.Sequential(nn.Dropout(0.2), last_layer(last, classes, values))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Answer:
         """One answer for the whole image."""
         pooled = adaptive_avg_pool2d(self.features(x), (1, 1))
-        logits: Tensor = self.classifier(flatten(pooled, 1))
-        return logits
+        answer: Answer = self.classifier(flatten(pooled, 1))
+        return answer
