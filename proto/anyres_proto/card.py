@@ -11,6 +11,7 @@ into a card (`from_attributes`) although neither package imports the other.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Literal, Self, TypeAlias
 
@@ -185,6 +186,16 @@ class ImageInput(_Frozen):
     mean: tuple[float, ...] = (0.0, 0.0, 0.0)
     std: tuple[float, ...] = (1.0, 1.0, 1.0)
 
+    def shape(self, batch: int, height: int, width: int) -> tuple[int, int, int, int]:
+        """The shape of so many images of a size."""
+        if self.layout == "NHWC":
+            return batch, height, width, self.channels
+        return batch, self.channels, height, width
+
+    def size(self, shape: Sequence[int]) -> tuple[int, int]:
+        """The height and width of images of this shape."""
+        return (shape[1], shape[2]) if self.layout == "NHWC" else (shape[2], shape[3])
+
     @model_validator(mode="after")
     def _one_mean_and_std_a_channel(self) -> Self:
         if not len(self.mean) == len(self.std) == self.channels:
@@ -222,6 +233,13 @@ class Output(_Frozen):
     dense: bool
     stride: tuple[Fraction, Fraction] = (Fraction(1), Fraction(1))
     offset: tuple[Fraction, Fraction] = (Fraction(0), Fraction(0))
+
+    def grid(self, shape: Sequence[int]) -> tuple[int, int]:
+        """The height and width of an output of this shape; 1x1 if it is no map."""
+        if len(shape) not in (3, 4):
+            return 1, 1
+        last = len(shape) == 4 and self.layout == "NHWC"
+        return (shape[1], shape[2]) if last else (shape[-2], shape[-1])
 
 
 class ClassName(_Frozen):

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from anyres_server.errors import Unavailable
-from anyres_server.model import Floats, Network
+from anyres_server.model import Array, Network
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class BatchPolicy:
 
 @dataclass(frozen=True, eq=False)
 class Ran:
-    """A piece's answer, and how long the run that it was part of took."""
+    """A piece's answer, in the order asked, and how long the run that it was part of took."""
 
-    outputs: Floats
+    outputs: tuple[Array, ...]
     compute_s: float
     batch_size: int  # images in that run, its own included
 
@@ -43,7 +43,9 @@ class Ran:
 @dataclass(frozen=True, eq=False)
 class _Entry:
     network: Network
-    images: Floats
+    images: Array
+    outputs: tuple[str, ...]
+    pixels: int
     came_at: float
     reply: asyncio.Future[Ran] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
@@ -53,14 +55,10 @@ class _Entry:
     def rows(self) -> int:
         return len(self.images)
 
-    @property
-    def pixels(self) -> int:
-        return self.images[:, 0].size
-
     def can_join(self, other: _Entry) -> bool:
-        """Whether both fit into one array for one network."""
-        same_shape = self.images.shape[1:] == other.images.shape[1:]
-        return self.network is other.network and self.network.batches and same_shape
+        """Whether both fit into one array for one network, and want the same of it."""
+        alike = self.images.shape[1:] == other.images.shape[1:] and self.outputs == other.outputs
+        return self.network is other.network and self.network.batches and alike
 
 
 class Batcher:
@@ -71,7 +69,7 @@ class Batcher:
 
     def __init__(
         self,
-        engine: Callable[[Network, Floats], Awaitable[Floats]],
+        engine: Callable[[Network, Array, tuple[str, ...]], Awaitable[tuple[Array, ...]]],
         policy: BatchPolicy,
         *,
         workers: int = 1,
@@ -82,9 +80,19 @@ class Batcher:
         self._queue: list[_Entry] = []
         self._arrival = asyncio.Event()
 
-    async def infer(self, network: Network, images: Floats) -> Ran:
-        """Run images (n, c, h, w) through a network, with others where that pays."""
-        entry = _Entry(network, images, came_at=asyncio.get_running_loop().time())
+    async def infer(
+        self, network: Network, images: Array, outputs: tuple[str, ...], *, pixels: int
+    ) -> Ran:
+        """Run images through a network, with others where that pays.
+
+        Args:
+            network: which.
+            images: as it takes them, the batch axis first.
+            outputs: the names of those that are wanted.
+            pixels: of all images together.
+        """
+        now = asyncio.get_running_loop().time()
+        entry = _Entry(network, images, outputs, pixels, came_at=now)
         self._queue.append(entry)
         self._arrival.set()
         return await entry.reply
@@ -151,9 +159,8 @@ class Batcher:
         images = [entry.images for entry in batch]
         started = loop.time()
         try:
-            outputs = await self._engine(
-                batch[0].network, images[0] if len(images) == 1 else np.concatenate(images)
-            )
+            together = images[0] if len(images) == 1 else np.concatenate(images)
+            outputs = await self._engine(batch[0].network, together, batch[0].outputs)
         except asyncio.CancelledError:
             _fail(batch, Unavailable("the server is shutting down"))
             raise
@@ -161,11 +168,13 @@ class Batcher:
             _fail(batch, error)
             return
         compute_s = loop.time() - started
+        rows = sum(entry.rows for entry in batch)
         start = 0
         for entry in batch:
             stop = start + entry.rows
             if not entry.reply.done():
-                entry.reply.set_result(Ran(outputs[start:stop], compute_s, len(outputs)))
+                own = tuple(output[start:stop] for output in outputs)
+                entry.reply.set_result(Ran(own, compute_s, rows))
             start = stop
 
 

@@ -5,12 +5,15 @@ Pieces come in any order and from several threads; their cores never overlap.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from anyres_analyzer.tiling.plan import Tile, cut
+from anyres_proto.card import Output
 from anyres_server.errors import InferenceFailed
-from anyres_server.model import Array, Floats, Model, OutputKind, Size
+from anyres_server.model import Array, Model, OutputKind, Size
 from anyres_server.reduce import Reduction
 
 
@@ -36,24 +39,40 @@ class Mosaic:
         self._size = size
         self._reduction = reduction
         self.grid = model.grid(size)
+        self.asked = tuple(output.name for output in reduction.outputs)
 
-    def placed(self, tile: Tile, output: Floats) -> Placed:
-        """Reduce what the network says about a piece, (1, channels, h, w), to its core.
+    def placed(self, tile: Tile, outputs: Sequence[Array]) -> Placed:
+        """Reduce what the network says about a piece, the outputs asked of it, to its core.
 
         Raises:
-            InferenceFailed: the output's shape is not the predicted one.
+            InferenceFailed: an output's shape is not the predicted one.
         """
-        expected = self._model.cost(tile.size).output_shape
-        if output.shape != expected:
-            raise InferenceFailed(
-                f"model {self._model.name!r} gave an output of {output.shape}, not {expected}"
-            )
+        shapes = self._model.cost(tile.size).output_shapes
+        for source, output in zip(self._reduction.outputs, outputs, strict=True):
+            if output.shape != shapes[source.name]:
+                raise InferenceFailed(
+                    f"model {self._model.name!r} gave an output of {output.shape}, "
+                    f"not {shapes[source.name]}"
+                )
         height, width = self._model.card.output.stride
         rows = cut(tile.rows, height, self._size[0], self.grid[0])
         columns = cut(tile.columns, width, self._size[1], self.grid[1])
-        plane = output[0] if output.ndim == 4 else output[0][:, None, None]
-        maps = self._reduction.reduce(plane[:, rows.part, columns.part])
+        maps = self._reduction.reduce(
+            *(
+                _planes(output[0], source)[:, rows.part, columns.part]
+                for source, output in zip(self._reduction.outputs, outputs, strict=True)
+            )
+        )
         return Placed(rows.whole, columns.whole, maps)
+
+
+def _planes(output: Array, source: Output) -> Array:
+    """What an output says about one image, as (channels, h, w)."""
+    if output.ndim < 2:
+        return output.reshape(-1, 1, 1)
+    if output.ndim == 2:
+        return output[None]
+    return np.moveaxis(output, -1, 0) if source.layout == "NHWC" else output
 
 
 class Canvas:

@@ -8,6 +8,7 @@ one here. Threads sleep between runs instead of spinning: several models share t
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from anyres_server.errors import InferenceFailed, ModelBroken, Overloaded
-from anyres_server.model import Floats
+from anyres_server.model import Array
 
 log = logging.getLogger(__name__)
 
@@ -32,14 +33,23 @@ ORT_ERRORS: tuple[type[Exception], ...] = (
 OUT_OF_MEMORY = ("bad_alloc", "bad allocation", "Failed to allocate memory")
 
 
+TAKEN = {"tensor(float)": "float32", "tensor(uint8)": "uint8"}
+GIVEN = {
+    "tensor(float)": "float32",
+    "tensor(uint8)": "uint8",
+    "tensor(uint16)": "uint16",
+    "tensor(int32)": "int32",
+    "tensor(int64)": "int64",
+}
+
+
 class Engine:
-    """One network in ONNX Runtime: float32 (n, c, h, w) in, its first output out."""
+    """One network in ONNX Runtime."""
 
     def __init__(self, session: ort.InferenceSession, name: str) -> None:
         self._session = session
         self._name = name
         self._input = session.get_inputs()[0]
-        self._output = session.get_outputs()[0]
 
     @property
     def batches(self) -> bool:
@@ -51,7 +61,7 @@ class Engine:
         """What the file says about itself."""
         return dict(self._session.get_modelmeta().custom_metadata_map)
 
-    def __call__(self, images: Floats) -> Floats:
+    def __call__(self, images: Array, outputs: Sequence[str]) -> tuple[Array, ...]:
         """Run the network; blocks, and lets other threads run meanwhile.
 
         Raises:
@@ -59,34 +69,39 @@ class Engine:
             InferenceFailed: anything else; the log says what.
         """
         try:
-            (output,) = self._session.run([self._output.name], {self._input.name: images})
+            answers = self._session.run(list(outputs), {self._input.name: images})
         except ORT_ERRORS as error:
             shape = "x".join(map(str, images.shape))
             log.warning("%s broke on %s: %s", self._name, shape, error)
             if isinstance(error, MemoryError) or any(sign in str(error) for sign in OUT_OF_MEMORY):
                 raise Overloaded(f"{self._name} ran out of memory on {shape}") from error
             raise InferenceFailed(f"{self._name} broke on an input of {shape}") from error
-        if len(output) != len(images):
-            raise InferenceFailed(
-                f"{self._name} gave {len(output)} answers for {len(images)} images"
-            )
-        return np.asarray(output)
+        found = tuple(map(np.asarray, answers))
+        for answer in found:
+            if answer.shape[:1] != (len(images),):
+                rows = len(answer) if answer.ndim else 1
+                raise InferenceFailed(f"{self._name} gave {rows} answers for {len(images)} images")
+        return found
 
 
 def open_engine(path: Path, threads: int) -> Engine:
     """Load an ONNX file for CPUs.
 
     Raises:
-        ModelBroken: it cannot be loaded, or its input or output is none that is served.
+        ModelBroken: it cannot be loaded, or its input or outputs are none that are served.
     """
     try:
         session = ort.InferenceSession(path, _options(threads), ["CPUExecutionProvider"])
     except ORT_ERRORS as error:
         log.warning("%s cannot be loaded: %s", path, error)
         raise ModelBroken(f"{path.name} cannot be loaded; the server's log says why") from error
-    for value in (session.get_inputs()[0], session.get_outputs()[0]):
-        if value.type != "tensor(float)":
-            raise ModelBroken(f"{value.name!r} is a {value.type}; served are float32 tensors")
+    served = [(session.get_inputs()[0], TAKEN), *((out, GIVEN) for out in session.get_outputs())]
+    for value, types in served:
+        if value.type not in types:
+            raise ModelBroken(
+                f"{value.name!r} is a {value.type}; served are tensors of "
+                f"{', '.join(types.values())}"
+            )
     return Engine(session, path.name)
 
 

@@ -1,7 +1,7 @@
 """Images in, network input out: decoding, orientation, pixel formats, scaling.
 
 A decoded picture stays uint8 until a tile is cut from it; only the tile becomes float32, so that a
-picture of 58 megapixels never costs 700 MB.
+picture of 58 megapixels never costs 700 MB. A network of bytes takes the tile as it is.
 
 What a file holds becomes 8-bit RGB, or grey where the model asks for it, by these rules:
 
@@ -49,8 +49,8 @@ class Source(Protocol):
     def size(self) -> Size:
         """Height and width, in pixels."""
 
-    def planes(self, rows: slice, columns: slice) -> Floats:
-        """The network's input for a part of the image: (1, channels, h, w)."""
+    def cut(self, rows: slice, columns: slice) -> Array:
+        """The network's input for a part of the image: one image, in its layout."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,18 +65,21 @@ class Picture:
         """Height and width, in pixels."""
         return self.pixels.shape[0], self.pixels.shape[1]
 
-    def planes(self, rows: slice, columns: slice) -> Floats:
-        """`(pixel * scale - mean) / std` of a part of the picture."""
-        part = self.pixels[rows, columns]
-        height, width, channels = part.shape
-        planes = np.empty((1, channels, height, width), np.float32)
-        step = -1 if self.spec.colour == "BGR" else 1
-        values = zip(planes[0][::step], self.spec.mean[::step], self.spec.std[::step], strict=True)
-        for index, (plane, mean, std) in enumerate(values):
-            np.multiply(part[:, :, index], np.float32(self.spec.scale), out=plane)
+    def cut(self, rows: slice, columns: slice) -> Array:
+        """A part of the picture: its pixels, or `(pixel * scale - mean) / std` of them."""
+        spec, part = self.spec, self.pixels[rows, columns]
+        if spec.colour == "BGR":
+            part = part[:, :, ::-1]
+        if spec.dtype == "uint8":
+            ordered = part if spec.layout == "NHWC" else part.transpose(2, 0, 1)
+            return np.ascontiguousarray(ordered[None])
+        made = np.empty(spec.shape(1, *part.shape[:2]), np.float32)
+        planes = made[0].transpose(2, 0, 1) if spec.layout == "NHWC" else made[0]
+        for index, (plane, mean, std) in enumerate(zip(planes, spec.mean, spec.std, strict=True)):
+            np.multiply(part[:, :, index], np.float32(spec.scale), out=plane)
             plane -= np.float32(mean)
             plane /= np.float32(std)
-        return planes
+        return made
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,15 +87,18 @@ class Planes:
     """Float32 (channels, h, w) that goes into the network as it is."""
 
     values: Floats
+    spec: ImageInput
 
     @property
     def size(self) -> Size:
         """Height and width, in pixels."""
         return self.values.shape[1], self.values.shape[2]
 
-    def planes(self, rows: slice, columns: slice) -> Floats:
+    def cut(self, rows: slice, columns: slice) -> Array:
         """A part of the values."""
-        return np.ascontiguousarray(self.values[None, :, rows, columns])
+        part = self.values[None, :, rows, columns]
+        last = self.spec.layout == "NHWC"
+        return np.ascontiguousarray(part.transpose(0, 2, 3, 1) if last else part)
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +121,7 @@ def open_image(image: bytes | Array, spec: ImageInput, max_pixels: int) -> Opene
         check_pixels(source.size, max_pixels)
         return Opened(source.size, image.nbytes, lambda: source)
     if spec.channels != CHANNELS[spec.colour]:
-        raise InvalidRequest(_only_floats(spec))
+        raise InvalidRequest(_only_tensors(spec))
     file = _open_file(image)
     size = file.height, file.width
     check_pixels(size, max_pixels)
@@ -153,28 +159,38 @@ def _decode(image: Image.Image, spec: ImageInput) -> Picture:
 def _from_array(array: Array, spec: ImageInput) -> Source:
     if 0 in array.shape:
         raise InvalidRequest(f"the image is empty: its shape is {array.shape}")
-    if array.dtype == np.float32:
+    if array.dtype == np.float32 and spec.dtype == "float32":
         if array.ndim != 3 or array.shape[0] != spec.channels:
             raise InvalidRequest(
                 f"a FLOAT32 image is ({spec.channels}, height, width) for this model; "
                 f"got {array.shape}"
             )
-        return Planes(array)
-    if spec.channels != CHANNELS[spec.colour]:
-        raise InvalidRequest(_only_floats(spec))
+        return Planes(array, spec)
+    if spec.channels != CHANNELS[spec.colour] and spec.dtype == "float32":
+        raise InvalidRequest(_only_tensors(spec))
     pixels = array[:, :, None] if array.ndim == 2 else array
     if array.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != spec.channels:
         raise InvalidRequest(
-            f"an image is UINT8 (height, width, {spec.channels}) or FLOAT32 "
-            f"({spec.channels}, height, width) for this model; got {array.dtype} {array.shape}"
+            f"an image is {_tensors(spec)} for this model; got {array.dtype} {array.shape}"
         )
     return Picture(pixels, spec)
 
 
-def _only_floats(spec: ImageInput) -> str:
+def _tensors(spec: ImageInput) -> str:
+    pixels = f"UINT8 (height, width, {spec.channels})"
+    floats = f"FLOAT32 ({spec.channels}, height, width)"
+    return f"{pixels} or {floats}" if spec.dtype == "float32" else pixels
+
+
+def _only_tensors(spec: ImageInput) -> str:
+    tensor = (
+        f"FLOAT32 tensor ({spec.channels}, height, width)"
+        if spec.dtype == "float32"
+        else f"UINT8 tensor (height, width, {spec.channels})"
+    )
     return (
         f"this model has {spec.channels} input channels, and nothing says how pixels become those; "
-        f"send a FLOAT32 tensor ({spec.channels}, height, width)"
+        f"send a {tensor}"
     )
 
 

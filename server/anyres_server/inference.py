@@ -10,7 +10,7 @@ are worked on in one pool of threads, networks run in another.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -18,14 +18,17 @@ from math import ceil, prod
 from time import perf_counter
 from typing import TypeAlias, TypeVar
 
+import numpy as np
+
 from anyres_analyzer.tiling.plan import Tile
+from anyres_proto.card import Output
 from anyres_server.admission import Admission
 from anyres_server.batching import Batcher
 from anyres_server.canvas import Canvas, Mosaic, Placed
 from anyres_server.errors import InvalidRequest, TooLarge
 from anyres_server.image import Opened, Source, check_pixels, open_image
 from anyres_server.machine import mib
-from anyres_server.model import Floats, Model, Plan, Prediction, Request, RouteKind, Size, Timing
+from anyres_server.model import Array, Model, Plan, Prediction, Request, RouteKind, Size, Timing
 from anyres_server.pace import Pace
 from anyres_server.reduce import Reduction
 from anyres_server.tiling import Route, Router
@@ -33,7 +36,6 @@ from anyres_server.tiling import Route, Router
 T = TypeVar("T")
 Keep: TypeAlias = Callable[[Placed], Awaitable[None]]
 
-FLOAT_BYTES = 4
 TILES_IN_FLIGHT = 2  # of one image: one in the network while the next is cut or the last reduced
 
 
@@ -148,19 +150,25 @@ class Inference:
             mosaic = Mosaic(model, source.size, reduction)
             yield _Job(model, source, mosaic, clock), route
 
-    async def infer(self, model: Model, images: Floats) -> Floats:
-        """The network's output for images (n, channels, h, w) as they are, in one piece."""
-        if images.ndim != 4 or images.shape[1] != model.card.input.channels or not images.size:
+    async def infer(
+        self, model: Model, images: Array, outputs: tuple[Output, ...]
+    ) -> tuple[Array, ...]:
+        """Some of the network's outputs for images as it takes them, in one piece."""
+        spec = model.card.input
+        size = spec.size(images.shape) if images.ndim == 4 else (0, 0)
+        if images.shape != spec.shape(len(images), *size) or not images.size:
             raise InvalidRequest(
-                f"model {model.name!r} takes float32 (n, {model.card.input.channels}, height, "
-                f"width); got {images.shape}"
+                f"model {model.name!r} takes {spec.dtype} {spec.layout} of {spec.channels} "
+                f"channels; got {images.shape}"
             )
-        size = images.shape[2], images.shape[3]
         with self._admission.gate.entered():
             cost = await self._off_loop(lambda: model.cost(size, batch=len(images)))
-            _check_output(cost.output_shape, self._bounds.answer_bytes)
+            shapes = [cost.output_shapes[output.name] for output in outputs]
+            _check_output(shapes, outputs, self._bounds.answer_bytes)
             async with self._admission.activations.lent(cost.activation_bytes):
-                ran = await self._batcher.infer(model.network, images)
+                names = tuple(output.name for output in outputs)
+                pixels = len(images) * prod(size)
+                ran = await self._batcher.infer(model.network, images, names, pixels=pixels)
         return ran.outputs
 
     async def estimate(self, model: Model, size: Size) -> Estimate:
@@ -193,9 +201,11 @@ class Inference:
         cost = job.model.cost(tile.size)
         rows, columns = (slice(axis.start, axis.stop) for axis in (tile.rows, tile.columns))
         async with self._admission.activations.lent(cost.activation_bytes):
-            planes, seconds = await self._timed(lambda: job.source.planes(rows, columns))
+            images, seconds = await self._timed(lambda: job.source.cut(rows, columns))
             job.clock.decode_s += seconds
-            ran = await self._batcher.infer(job.model.network, planes)
+            ran = await self._batcher.infer(
+                job.model.network, images, job.mosaic.asked, pixels=prod(tile.size)
+            )
             job.clock.compute_s += ran.compute_s
             self._pace.note(job.model, cost.macs * ran.batch_size, ran.compute_s)
             placed, seconds = await self._timed(lambda: job.mosaic.placed(tile, ran.outputs))
@@ -246,11 +256,13 @@ def _check_answer(reduction: Reduction, grid: Size, limit: int) -> None:
         )
 
 
-def _check_output(shape: tuple[int, ...], limit: int) -> None:
-    needed = prod(shape) * FLOAT_BYTES
+def _check_output(shapes: Sequence[tuple[int, ...]], outputs: Sequence[Output], limit: int) -> None:
+    sizes = [np.dtype(output.dtype).itemsize for output in outputs]
+    needed = sum(prod(shape) * size for shape, size in zip(shapes, sizes, strict=True))
     if needed > limit:
+        shown = " and ".join(str(list(shape)) for shape in shapes)
         raise InvalidRequest(
-            f"an output of shape {list(shape)} takes {mib(needed)}, and one message holds "
+            f"an output of shape {shown} takes {mib(needed)}, and one message holds "
             f"{mib(limit)}; send fewer or smaller images, or ask anyres.v1 for a class map"
         )
 

@@ -35,7 +35,7 @@ from anyres_server.engine import open_engine
 from anyres_server.errors import StartFailed
 from anyres_server.inference import Bounds, Inference
 from anyres_server.interceptor import StatusInterceptor
-from anyres_server.model import Floats, LoadedNetwork, Network
+from anyres_server.model import Array, LoadedNetwork, Network
 from anyres_server.repository import Repository, load_repository
 from anyres_server.service import DensePredictionService
 from anyres_server.settings import Settings
@@ -120,8 +120,11 @@ async def _repository(settings: Settings, opening: OpenEngine, pool: Executor) -
 
 @asynccontextmanager
 async def _batching(settings: Settings, networks: Executor) -> AsyncIterator[Batcher]:
-    async def engine(network: Network, images: Floats) -> Floats:
-        return await asyncio.get_running_loop().run_in_executor(networks, network, images)
+    async def engine(
+        network: Network, images: Array, outputs: tuple[str, ...]
+    ) -> tuple[Array, ...]:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(networks, network, images, outputs)
 
     policy = BatchPolicy(
         settings.max_batch_size, settings.max_batch_pixels, settings.max_queue_delay_s

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Protocol, TypeAlias
@@ -42,14 +42,14 @@ class RouteKind(Enum):
 
 
 class Network(Protocol):
-    """A loaded network: float32 (n, c, h, w) in, its one output out. Blocks while it computes."""
+    """A loaded network: images in, as its input is, and outputs out. Blocks while it computes."""
 
     @property
     def batches(self) -> bool:
         """Whether it takes more than one image at a time."""
 
-    def __call__(self, images: Floats) -> Floats:
-        """Run the network."""
+    def __call__(self, images: Array, outputs: Sequence[str]) -> tuple[Array, ...]:
+        """Run the network; its outputs of these names."""
 
 
 class LoadedNetwork(Network, Protocol):
@@ -86,8 +86,7 @@ class Model:
 
     def grid(self, size: Size) -> Size:
         """Height and width of the output for an image of this size; 1x1 if it is not a map."""
-        shape = self.cost(size).output_shape
-        return (shape[2], shape[3]) if len(shape) == 4 else (1, 1)
+        return self.card.output.grid(self.cost(size).output_shape)
 
     def padded(self, size: Size) -> Size:
         """Rows and columns that the graph itself adds to an image of this size."""
@@ -123,7 +122,7 @@ class Request:
     """One image and what to say about it.
 
     The image is an encoded file, uint8 pixels (h, w, channels) or (h, w), or float32 (channels, h,
-    w) that goes into the network as it is.
+    w) that goes into a network of floats as it is.
     """
 
     image: bytes | Array

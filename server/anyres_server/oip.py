@@ -1,7 +1,7 @@
 """`inference.GRPCInferenceService`, the Open Inference Protocol: stock clients send plain tensors.
 
-A model's one input is float32 (n, channels, h, w) as its network takes it, and its one output is
-the network's own: no decoding, scaling, tiling or reducing, which are `anyres.v1`'s. Of Triton's
+A model's one input is images as its network takes them, floats or bytes, and its outputs are the
+network's own: no decoding, scaling, tiling or reducing, which are `anyres.v1`'s. Of Triton's
 extensions a few are here; the rest is answered UNIMPLEMENTED, as nothing overrides it.
 """
 
@@ -109,21 +109,34 @@ class OpenInferenceService(pb_grpc.GRPCInferenceServiceServicer):
     ) -> pb.ModelInferResponse:
         """Run a model once."""
         model = self._repository.get(request.model_name, request.model_version)
+        outputs = oip_codec.asked(request, model)
         images = await asyncio.to_thread(oip_codec.to_images, request, model)
-        output = await self._inference.infer(model, images)
-        return await asyncio.to_thread(oip_codec.to_response, request, model, output)
+        values = await self._inference.infer(model, images, outputs)
+        return await asyncio.to_thread(oip_codec.to_response, request, model, outputs, values)
 
 
 def _metadata(model: Model, repository: Repository) -> pb.ModelMetadataResponse:
     card, tensor = model.card, pb.ModelMetadataResponse.TensorMetadata
-    taken, given = oip_codec.model_input(model), oip_codec.model_output(model)
     entries = repository.versions(model.name).values()
     return pb.ModelMetadataResponse(
         name=model.name,
         versions=[entry.version for entry in entries if isinstance(entry, Model)],
         platform=PLATFORM,
-        inputs=[tensor(name=card.input.name, datatype=oip_codec.FP32, shape=taken)],
-        outputs=[tensor(name=card.output.name, datatype=oip_codec.FP32, shape=given)],
+        inputs=[
+            tensor(
+                name=card.input.name,
+                datatype=oip_codec.DATATYPES[card.input.dtype],
+                shape=oip_codec.model_input(model),
+            )
+        ],
+        outputs=[
+            tensor(
+                name=output.name,
+                datatype=oip_codec.DATATYPES[output.dtype],
+                shape=oip_codec.model_output(model, output),
+            )
+            for output in card.outputs
+        ],
         properties=dict(_properties(model)),
     )
 
@@ -141,7 +154,6 @@ def _properties(model: Model) -> Iterator[tuple[str, str]]:
 def _config(model: Model) -> config.ModelConfig:
     """Shapes include the batch axis, so `max_batch_size` is 0."""
     card = model.card
-    taken, given = oip_codec.model_input(model), oip_codec.model_output(model)
     all_versions = config.ModelVersionPolicy(all=config.ModelVersionPolicy.All())
     return config.ModelConfig(
         name=model.name,
@@ -149,9 +161,26 @@ def _config(model: Model) -> config.ModelConfig:
         backend="onnxruntime",
         version_policy=all_versions,
         max_batch_size=0,
-        input=[config.ModelInput(name=card.input.name, data_type=config.TYPE_FP32, dims=taken)],
-        output=[config.ModelOutput(name=card.output.name, data_type=config.TYPE_FP32, dims=given)],
+        input=[
+            config.ModelInput(
+                name=card.input.name,
+                data_type=_data_type(card.input.dtype),
+                dims=oip_codec.model_input(model),
+            )
+        ],
+        output=[
+            config.ModelOutput(
+                name=output.name,
+                data_type=_data_type(output.dtype),
+                dims=oip_codec.model_output(model, output),
+            )
+            for output in card.outputs
+        ],
     )
+
+
+def _data_type(dtype: str) -> config.DataType.ValueType:
+    return config.DataType.Value(f"TYPE_{oip_codec.DATATYPES[dtype]}")
 
 
 def _listed(entry: Entry) -> pb.RepositoryIndexResponse.ModelIndex:

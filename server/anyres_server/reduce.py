@@ -1,6 +1,7 @@
-"""The network's output (channels, h, w) reduced to what was asked for, and results as files.
+"""The network's outputs (channels, h, w) reduced to what was asked for, and results as files.
 
-Each kind of result is one row of `REDUCERS`. All of them look at one cell at a time, so a tile's
+Each kind of result is one row of a table, one for scores and one for what the graph has reduced
+already (`views` says which output tells what). All of them look at one cell at a time, so a tile's
 results are those of the whole image, and the logits of a tiled image need never exist at once.
 """
 
@@ -9,16 +10,19 @@ from __future__ import annotations
 import colorsys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from io import BytesIO
 from math import prod
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike
 from PIL import Image
 
-from anyres_proto.card import Card, ClassName
+from anyres_proto.card import Card, ClassName, Output
 from anyres_server.errors import InvalidRequest
 from anyres_server.model import Array, Floats, OutputKind, Size
+from anyres_server.views import TOP_K, classes_of, views
 
 PNG_EFFORT = 3  # 6, the default, takes ten times as long for a tenth less
 GOLDEN_ANGLE = 0.381966  # of a full turn: neighbouring classes get colours far apart
@@ -26,34 +30,33 @@ GOLDEN_ANGLE = 0.381966  # of a full turn: neighbouring classes get colours far 
 
 @dataclass(frozen=True)
 class Reduction:
-    """What to make of a network's output, for one request."""
+    """What to make of a network's outputs, for one request."""
 
     card: Card
     kinds: tuple[OutputKind, ...]
     top_k: int
 
     def __post_init__(self) -> None:
-        """Refuse what this network's output cannot give."""
+        """Refuse what this network's outputs cannot give."""
         if len(set(self.kinds)) != len(self.kinds):
             raise InvalidRequest("each output kind can be asked for once")
-        output, of_classes = self.card.output, set(self.kinds) - {OutputKind.LOGITS}
-        if of_classes and (output.meaning == "values" or output.channels == 1):
-            what = "values" if output.meaning == "values" else "a single channel"
-            raise InvalidRequest(
-                f"model {self.card.name!r} gives {what}, not classes, so there is no "
-                f"{min(kind.value for kind in of_classes)}; ask for LOGITS, its output as it is"
-            )
-        asks_top_k = of_classes & {OutputKind.TOP_K_CLASSES, OutputKind.TOP_K_SCORES}
-        if asks_top_k and not 1 <= self.top_k <= output.channels:
-            raise InvalidRequest(
-                f"top_k must be 1 to {output.channels}, the model's classes; got {self.top_k}"
-            )
+        assert self.views, "whatever is asked for is told by an output"
+
+    @cached_property
+    def views(self) -> Mapping[OutputKind, Output]:
+        """The output of the network that each map is made of."""
+        return views(self.card, self.kinds, self.top_k)
+
+    @cached_property
+    def outputs(self) -> tuple[Output, ...]:
+        """The outputs to ask of the network."""
+        used = list(self.views.values())
+        return tuple(output for output in self.card.outputs if output in used)
 
     @property
     def maps(self) -> tuple[OutputKind, ...]:
         """The kinds that exist cell by cell; a PNG is made of a finished class map."""
-        needed = (OutputKind.CLASS_MAP if k is OutputKind.MASK_PNG else k for k in self.kinds)
-        return tuple(dict.fromkeys(needed))
+        return tuple(self.views)
 
     def empty(self, grid: Size) -> dict[OutputKind, Array]:
         """Maps of a whole grid, to be filled tile by tile."""
@@ -67,12 +70,15 @@ class Reduction:
             prod(_leading(kind, self)) * np.dtype(_dtype(kind, self)).itemsize for kind in self.maps
         )
 
-    def reduce(self, output: Floats) -> dict[OutputKind, Array]:
-        """The maps of one output (channels, h, w)."""
+    def reduce(self, *planes: Array) -> dict[OutputKind, Array]:
+        """The maps of the network's `outputs`, (channels, h, w) each."""
+        given = dict(zip((output.name for output in self.outputs), planes, strict=True))
         with np.errstate(invalid="ignore"):  # a network may say inf or nan; then that is its answer
             return {
-                kind: REDUCERS[kind](output, self).astype(_dtype(kind, self), copy=False)
-                for kind in self.maps
+                kind: _reducer(kind, view)(given[view.name], view, self.top_k).astype(
+                    _dtype(kind, self), copy=False
+                )
+                for kind, view in self.views.items()
             }
 
     def finish(self, maps: Mapping[OutputKind, Array]) -> dict[OutputKind, Array]:
@@ -85,7 +91,7 @@ class Reduction:
         }
 
     def _png(self, class_map: Array) -> Array:
-        colours = palette(self.card.classes, self.card.output.channels)
+        colours = palette(self.card.classes, classes_of(self.views[OutputKind.CLASS_MAP]))
         if len(colours) <= 256:
             image = Image.fromarray(class_map)
             image.putpalette(colours.tobytes())
@@ -109,60 +115,81 @@ def _own_colour(index: int) -> tuple[int, int, int]:
     return round(255 * red), round(255 * green), round(255 * blue)
 
 
-def _class_map(output: Floats, how: Reduction) -> Array:
-    return np.asarray(output.argmax(axis=0))
+def _class_map(scores: Array, view: Output, top_k: int) -> Array:
+    return np.asarray(scores.argmax(axis=0))
 
 
-def _probabilities(output: Floats, how: Reduction) -> Array:
+def _probabilities(scores: Array, view: Output, top_k: int) -> Array:
     """Softmax over the channels, shifted by their maximum so that nothing overflows."""
-    if how.card.output.meaning == "probabilities":
-        return output
-    scores: Floats = np.exp(output - output.max(axis=0))
-    scores /= scores.sum(axis=0)
+    if view.meaning == "probabilities":
+        return scores
+    raised: Floats = np.exp(scores - scores.max(axis=0))
+    raised /= raised.sum(axis=0)
+    return raised
+
+
+def _confidence(scores: Array, view: Output, top_k: int) -> Array:
+    """The highest probability; of a softmax, that is 1 / sum(exp(x - max))."""
+    best = scores.max(axis=0)
+    if view.meaning == "probabilities":
+        return np.asarray(best)
+    return np.asarray(1 / np.exp(scores - best).sum(axis=0))
+
+
+def _top_k_classes(scores: Array, view: Output, top_k: int) -> Array:
+    return np.argsort(-scores, axis=0, kind="stable")[:top_k]
+
+
+def _top_k_scores(scores: Array, view: Output, top_k: int) -> Array:
+    best = _top_k_classes(scores, view, top_k)
+    return np.take_along_axis(_probabilities(scores, view, top_k), best, axis=0)
+
+
+def _as_it_is(scores: Array, view: Output, top_k: int) -> Array:
     return scores
 
 
-def _confidence(output: Floats, how: Reduction) -> Array:
-    """The highest probability; of a softmax, that is 1 / sum(exp(x - max))."""
-    best = output.max(axis=0)
-    if how.card.output.meaning == "probabilities":
-        return np.asarray(best)
-    return np.asarray(1 / np.exp(output - best).sum(axis=0))
+def _first(maps: Array, view: Output, top_k: int) -> Array:
+    return np.asarray(maps[0])
 
 
-def _top_k_classes(output: Floats, how: Reduction) -> Array:
-    return np.argsort(-output, axis=0, kind="stable")[: how.top_k]
+def _first_k(maps: Array, view: Output, top_k: int) -> Array:
+    return maps[:top_k]
 
 
-def _top_k_scores(output: Floats, how: Reduction) -> Array:
-    best = _top_k_classes(output, how)
-    return np.take_along_axis(_probabilities(output, how), best, axis=0)
+Reducer: TypeAlias = Callable[[Array, Output, int], Array]
 
-
-def _logits(output: Floats, how: Reduction) -> Array:
-    return output
-
-
-REDUCERS: dict[OutputKind, Callable[[Floats, Reduction], Array]] = {
+OF_SCORES: Mapping[OutputKind, Reducer] = {
     OutputKind.CLASS_MAP: _class_map,
     OutputKind.CONFIDENCE: _confidence,
     OutputKind.TOP_K_CLASSES: _top_k_classes,
     OutputKind.TOP_K_SCORES: _top_k_scores,
     OutputKind.PROBABILITIES: _probabilities,
-    OutputKind.LOGITS: _logits,
+    OutputKind.LOGITS: _as_it_is,
 }
+REDUCED_ALREADY: Mapping[OutputKind, Reducer] = {
+    OutputKind.CLASS_MAP: _first,
+    OutputKind.CONFIDENCE: _first,
+    OutputKind.TOP_K_CLASSES: _first_k,
+    OutputKind.TOP_K_SCORES: _first_k,
+}
+
+
+def _reducer(kind: OutputKind, view: Output) -> Reducer:
+    of_scores = view.meaning in ("logits", "probabilities", "values")
+    return (OF_SCORES if of_scores else REDUCED_ALREADY)[kind]
 
 
 def _leading(kind: OutputKind, how: Reduction) -> tuple[int, ...]:
     """The axes before (h, w)."""
-    if kind in {OutputKind.TOP_K_CLASSES, OutputKind.TOP_K_SCORES}:
+    if kind in TOP_K:
         return (how.top_k,)
     if kind in {OutputKind.PROBABILITIES, OutputKind.LOGITS}:
-        return (how.card.output.channels,)
+        return (how.views[kind].channels,)
     return ()
 
 
 def _dtype(kind: OutputKind, how: Reduction) -> DTypeLike:
     if kind is OutputKind.CLASS_MAP:
-        return np.uint8 if how.card.output.channels <= 256 else np.uint16
+        return np.uint8 if classes_of(how.views[kind]) <= 256 else np.uint16
     return np.uint16 if kind is OutputKind.TOP_K_CLASSES else np.float32

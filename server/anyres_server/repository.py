@@ -24,7 +24,6 @@ log = logging.getLogger(__name__)
 
 OpenEngine: TypeAlias = Callable[[Path], LoadedNetwork]
 Analyze: TypeAlias = Callable[[Path], Analysis]
-RANKS = (2, 4)  # (n, channels) and (n, channels, h, w)
 
 
 @dataclass(frozen=True)
@@ -126,14 +125,57 @@ def _load(name: str, version: str, path: Path, open_engine: OpenEngine, analyze:
     engine = open_engine(path)
     card = _card(name, engine, analysis)
     model = Model(name, version, card, analysis.cost, engine)
+    _check_input(card.input, analysis)
     smallest = card.sizes.height.minimum, card.sizes.width.minimum
-    shape = model.cost(smallest).output_shape
-    if len(shape) not in RANKS or shape[1] != card.output.channels:
-        raise ModelBroken(
-            f"its output has shape {shape}; served are (n, {card.output.channels}) "
-            f"and (n, {card.output.channels}, h, w)"
-        )
+    _check_outputs(card, analysis, model.cost(smallest).output_shapes)
     return model
+
+
+def _check_input(said: ImageInput, analysis: Analysis) -> None:
+    taken = analysis.input
+    is_so = (taken.name, taken.dtype, taken.layout, taken.channels)
+    if (said.name, said.dtype, said.layout, said.channels) != is_so:
+        raise ModelBroken(
+            f"its card says input {said.name!r} is {said.dtype} {said.layout} of {said.channels} "
+            f"channels; its graph takes {taken.name!r}, {taken.dtype} {taken.layout} of "
+            f"{taken.channels}"
+        )
+
+
+def _check_outputs(card: Card, analysis: Analysis, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """The first output is served; the others need only be there."""
+    made = {output.name: output.dtype for output in analysis.outputs}
+    for said in card.outputs:
+        if made.get(said.name) != said.dtype:
+            there = ", ".join(f"{name!r} ({dtype})" for name, dtype in made.items())
+            raise ModelBroken(
+                f"its card speaks of output {said.name!r} ({said.dtype}); its graph gives {there}"
+            )
+    output = card.output
+    shape = shapes[output.name]
+    if _channels(output, shape) != output.channels:
+        maps = _MAPS[output.layout].format(output.channels)
+        raise ModelBroken(
+            f"its output has shape {shape}; served are (n, {output.channels}) and {maps}"
+        )
+
+
+_MAPS = {"NCHW": "(n, {0}, h, w)", "NHWC": "(n, h, w, {0})", "NHW": "(n, h, w)"}
+
+
+def _channels(output: Output, shape: tuple[int, ...]) -> int | None:
+    """How many channels an output of this shape has; None where it is none that is served."""
+    match len(shape):
+        case 1:
+            return 1
+        case 2:
+            return shape[1]
+        case 3:
+            return 1 if output.layout == "NHW" else None
+        case 4:
+            return shape[3 if output.layout == "NHWC" else 1]
+        case _:
+            return None
 
 
 def _card(name: str, engine: LoadedNetwork, analysis: Analysis) -> Card:
@@ -157,6 +199,8 @@ def card_of(name: str, analysis: Analysis) -> Card:
             "input": ImageInput(
                 name=analysis.input.name,
                 channels=channels,
+                dtype="uint8" if analysis.input.dtype == "uint8" else "float32",
+                layout="NHWC" if analysis.input.layout == "NHWC" else "NCHW",
                 colour="GRAY" if channels == 1 else "RGB",
                 mean=(0.0,) * channels,
                 std=(1.0,) * channels,

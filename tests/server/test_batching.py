@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -12,7 +12,7 @@ import pytest
 
 from anyres_server.batching import Batcher, BatchPolicy, Ran
 from anyres_server.errors import Unavailable
-from anyres_server.model import Floats, Network
+from anyres_server.model import Array, Network
 
 LONG_S = 5.0  # nobody should wait that long
 
@@ -23,7 +23,7 @@ class Net:
     def __init__(self, *, batches: bool = True) -> None:
         self.batches = batches
 
-    def __call__(self, images: Floats) -> Floats:
+    def __call__(self, images: Array, outputs: Sequence[str]) -> tuple[Array, ...]:
         raise NotImplementedError
 
 
@@ -35,12 +35,14 @@ class Doubler:
         self.open = asyncio.Event()
         self.open.set()
 
-    async def __call__(self, network: Network, images: Floats) -> Floats:
+    async def __call__(
+        self, network: Network, images: Array, outputs: tuple[str, ...]
+    ) -> tuple[Array, ...]:
         self.batches.append(images.shape)
         await self.open.wait()
         if (images < 0).any():
             raise ArithmeticError("negative")
-        return images * 2
+        return tuple(images * 2 for _ in outputs)
 
 
 @asynccontextmanager
@@ -55,8 +57,13 @@ async def running(engine: Doubler, *, workers: int = 1, **policy: Any) -> AsyncI
             await task
 
 
-def image(value: float, side: int = 2, rows: int = 1) -> Floats:
+def image(value: float, side: int = 2, rows: int = 1) -> Array:
     return np.full((rows, 1, side, side), value, np.float32)
+
+
+async def ask(batcher: Batcher, network: Network, images: Array, *outputs: str) -> Ran:
+    rows, _, height, width = images.shape
+    return await batcher.infer(network, images, outputs or ("y",), pixels=rows * height * width)
 
 
 async def settle() -> None:
@@ -67,25 +74,25 @@ async def settle() -> None:
 async def test_pieces_that_arrive_together_share_one_run() -> None:
     engine, net = Doubler(), Net()
     async with running(engine, max_batch_size=4, max_queue_delay_s=LONG_S) as batcher:
-        answers = await asyncio.gather(*(batcher.infer(net, image(i)) for i in range(4)))
+        answers = await asyncio.gather(*(ask(batcher, net, image(i)) for i in range(4)))
     assert engine.batches == [(4, 1, 2, 2)]
-    assert [float(answer.outputs[0, 0, 0, 0]) for answer in answers] == [0, 2, 4, 6]
+    assert [float(answer.outputs[0][0, 0, 0, 0]) for answer in answers] == [0, 2, 4, 6]
     assert {answer.batch_size for answer in answers} == {4}
 
 
 async def test_a_lone_piece_waits_no_longer_than_the_delay() -> None:
     async with running(Doubler(), max_queue_delay_s=0.01) as batcher, asyncio.timeout(1):
-        await batcher.infer(Net(), image(1))
+        await ask(batcher, Net(), image(1))
 
 
 async def test_shapes_and_networks_are_never_mixed() -> None:
     engine, net = Doubler(), Net()
     async with running(engine, max_batch_size=8, max_queue_delay_s=0.01) as batcher:
         await asyncio.gather(
-            batcher.infer(net, image(1, side=2)),
-            batcher.infer(net, image(1, side=3)),
-            batcher.infer(net, image(1, side=2)),
-            batcher.infer(Net(), image(1, side=2)),
+            ask(batcher, net, image(1, side=2)),
+            ask(batcher, net, image(1, side=3)),
+            ask(batcher, net, image(1, side=2)),
+            ask(batcher, Net(), image(1, side=2)),
         )
     assert sorted(engine.batches) == [(1, 1, 2, 2), (1, 1, 3, 3), (2, 1, 2, 2)]
 
@@ -93,21 +100,31 @@ async def test_shapes_and_networks_are_never_mixed() -> None:
 async def test_a_full_batch_does_not_wait_behind_an_older_piece_that_still_may() -> None:
     engine, net = Doubler(), Net()
     async with running(engine, max_batch_size=2, max_queue_delay_s=LONG_S) as batcher:
-        lonely = asyncio.create_task(batcher.infer(net, image(1, side=3)))
-        await asyncio.gather(*(batcher.infer(net, image(1)) for _ in range(2)))
+        lonely = asyncio.create_task(ask(batcher, net, image(1, side=3)))
+        await asyncio.gather(*(ask(batcher, net, image(1)) for _ in range(2)))
         assert not lonely.done()
         lonely.cancel()
     assert engine.batches == [(2, 1, 2, 2)]
+
+
+async def test_pieces_that_want_different_outputs_do_not_share_a_run() -> None:
+    engine, net = Doubler(), Net()
+    async with running(engine, max_batch_size=4, max_queue_delay_s=0.01) as batcher:
+        both, one = await asyncio.gather(
+            ask(batcher, net, image(1), "y", "z"), ask(batcher, net, image(2), "y")
+        )
+    assert engine.batches == [(1, 1, 2, 2)] * 2
+    assert (len(both.outputs), len(one.outputs)) == (2, 1)
 
 
 async def test_of_two_batches_that_are_ready_the_older_goes_first() -> None:
     engine, net = Doubler(), Net()
     engine.open.clear()
     async with running(engine, max_batch_size=2, max_queue_delay_s=0) as batcher:
-        busy = asyncio.create_task(batcher.infer(net, image(1, side=5)))
+        busy = asyncio.create_task(ask(batcher, net, image(1, side=5)))
         await settle()
         sides = (3, 2, 3, 2)
-        rest = [asyncio.create_task(batcher.infer(net, image(1, side=side))) for side in sides]
+        rest = [asyncio.create_task(ask(batcher, net, image(1, side=side))) for side in sides]
         await settle()
         engine.open.set()
         await asyncio.gather(busy, *rest)
@@ -119,14 +136,14 @@ async def test_large_pieces_neither_wait_nor_share() -> None:
     async with running(
         engine, max_batch_size=8, max_batch_pixels=7, max_queue_delay_s=LONG_S
     ) as batcher:
-        await asyncio.gather(*(batcher.infer(net, image(i)) for i in range(2)))
+        await asyncio.gather(*(ask(batcher, net, image(i)) for i in range(2)))
     assert engine.batches == [(1, 1, 2, 2)] * 2
 
 
 async def test_a_network_of_one_image_at_a_time_gets_one_at_a_time_without_a_wait() -> None:
     engine, net = Doubler(), Net(batches=False)
     async with running(engine, max_batch_size=8, max_queue_delay_s=LONG_S) as batcher:
-        await asyncio.gather(*(batcher.infer(net, image(i)) for i in range(2)))
+        await asyncio.gather(*(ask(batcher, net, image(i)) for i in range(2)))
     assert engine.batches == [(1, 1, 2, 2)] * 2
 
 
@@ -134,10 +151,10 @@ async def test_several_images_of_one_caller_stay_together() -> None:
     engine, net = Doubler(), Net()
     async with running(engine, max_batch_size=3, max_queue_delay_s=LONG_S) as batcher:
         pair, single = await asyncio.gather(
-            batcher.infer(net, image(1, rows=2)), batcher.infer(net, image(3))
+            ask(batcher, net, image(1, rows=2)), ask(batcher, net, image(3))
         )
-    assert (len(pair.outputs), len(single.outputs)) == (2, 1)
-    assert float(single.outputs[0, 0, 0, 0]) == 6
+    assert (len(pair.outputs[0]), len(single.outputs[0])) == (2, 1)
+    assert float(single.outputs[0][0, 0, 0, 0]) == 6
 
 
 @pytest.mark.parametrize("victim", [0, 1, 2])
@@ -145,7 +162,7 @@ async def test_a_caller_that_leaves_does_not_hurt_its_batch(victim: int) -> None
     engine, net = Doubler(), Net()
     engine.open.clear()
     async with running(engine, max_batch_size=3, max_queue_delay_s=LONG_S) as batcher:
-        tasks = [asyncio.create_task(batcher.infer(net, image(i))) for i in range(3)]
+        tasks = [asyncio.create_task(ask(batcher, net, image(i))) for i in range(3)]
         await settle()
         tasks[victim].cancel()
         engine.open.set()
@@ -157,8 +174,8 @@ async def test_a_caller_that_leaves_does_not_hurt_its_batch(victim: int) -> None
 async def test_a_caller_that_leaves_while_queued_costs_the_engine_nothing() -> None:
     engine, net = Doubler(), Net()
     async with running(engine, max_batch_size=8, max_queue_delay_s=0.02) as batcher:
-        leaver = asyncio.create_task(batcher.infer(net, image(1)))
-        stayer = asyncio.create_task(batcher.infer(net, image(2)))
+        leaver = asyncio.create_task(ask(batcher, net, image(1)))
+        stayer = asyncio.create_task(ask(batcher, net, image(2)))
         await settle()
         leaver.cancel()
         await stayer
@@ -169,17 +186,17 @@ async def test_a_failure_reaches_every_caller_and_the_next_batch_still_runs() ->
     net = Net()
     async with running(Doubler(), max_batch_size=2, max_queue_delay_s=LONG_S) as batcher:
         failed = await asyncio.gather(
-            batcher.infer(net, image(-1)), batcher.infer(net, image(1)), return_exceptions=True
+            ask(batcher, net, image(-1)), ask(batcher, net, image(1)), return_exceptions=True
         )
         assert [type(error) for error in failed] == [ArithmeticError, ArithmeticError]
-        assert (await batcher.infer(net, image(3, rows=2))).outputs.shape == (2, 1, 2, 2)
+        assert (await ask(batcher, net, image(3, rows=2))).outputs[0].shape == (2, 1, 2, 2)
 
 
 async def test_as_many_runs_overlap_as_there_are_workers() -> None:
     engine, net = Doubler(), Net(batches=False)
     engine.open.clear()
     async with running(engine, workers=2) as batcher:
-        tasks = [asyncio.create_task(batcher.infer(net, image(i))) for i in range(3)]
+        tasks = [asyncio.create_task(ask(batcher, net, image(i))) for i in range(3)]
         await settle()
         assert len(engine.batches) == 2
         engine.open.set()
@@ -190,7 +207,7 @@ async def test_stopping_answers_those_who_wait() -> None:
     engine, net = Doubler(), Net()
     engine.open.clear()
     async with running(engine, max_batch_size=1) as batcher:
-        tasks = [asyncio.create_task(batcher.infer(net, image(i))) for i in range(2)]
+        tasks = [asyncio.create_task(ask(batcher, net, image(i))) for i in range(2)]
         await settle()
     results = await asyncio.gather(*tasks, return_exceptions=True)
     assert [type(result) for result in results] == [Unavailable, Unavailable]

@@ -141,7 +141,7 @@ def test_thirty_two_bits_a_channel_have_no_range_and_are_refused(dtype: Any) -> 
 def test_only_the_part_that_is_asked_for_is_scaled() -> None:
     spec = ImageInput(mean=(0.1, 0.2, 0.3), std=(0.5, 0.6, 0.7))
     pixels = noise(9, 8, 3)
-    part = Picture(pixels, spec).planes(slice(2, 7), slice(3, 5))
+    part = Picture(pixels, spec).cut(slice(2, 7), slice(3, 5))
     expected = (pixels[2:7, 3:5] / 255 - np.array(spec.mean)) / np.array(spec.std)
     assert part.shape == (1, 3, 5, 2)
     assert part.dtype == np.float32

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from anyres_proto.anyres.v1 import dense_prediction_pb2 as pb
 from anyres_proto.anyres.v1.dense_prediction_pb2_grpc import DensePredictionServiceStub
 from anyres_server.engine import Engine, open_engine
-from anyres_server.model import Floats
+from anyres_server.model import Array
 
 Png = Callable[[NDArray[Any]], bytes]
 PIXELS = np.zeros((8, 8, 3), np.uint8)
@@ -48,11 +48,11 @@ class HeldEngine:
     def metadata(self) -> Mapping[str, str]:
         return self._engine.metadata
 
-    def __call__(self, images: Floats) -> Floats:
+    def __call__(self, images: Array, outputs: Sequence[str]) -> tuple[Array, ...]:
         self._held.runs.append(images.shape)
         self._held.began.release()
         assert self._held.go.wait(10)
-        return self._engine(images)
+        return self._engine(images, outputs)
 
 
 @pytest.fixture

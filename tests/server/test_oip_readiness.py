@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,7 @@ from anyres_proto.inference import grpc_service_pb2 as pb
 from anyres_proto.inference.grpc_service_pb2_grpc import GRPCInferenceServiceStub
 from anyres_server.engine import Engine, open_engine
 from anyres_server.main import running_server
-from anyres_server.model import Floats
+from anyres_server.model import Array
 from anyres_server.settings import Settings
 
 REQUEST = pb.ModelInferRequest(
@@ -38,10 +39,10 @@ class Held:
         self.batches, self.metadata = engine.batches, engine.metadata
         self.begun, self.may_end = threading.Event(), threading.Event()
 
-    def __call__(self, images: Floats) -> Floats:
+    def __call__(self, images: Array, outputs: Sequence[str]) -> tuple[Array, ...]:
         self.begun.set()
         assert self.may_end.wait(10)
-        return self._engine(images)
+        return self._engine(images, outputs)
 
 
 async def test_a_server_that_stops_is_alive_but_not_ready_and_finishes_what_it_began(

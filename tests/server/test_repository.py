@@ -99,12 +99,52 @@ def test_a_card_that_contradicts_its_graph_is_not_served(models: Path, save_mode
         load(models).get("grey")
 
 
-def test_a_network_of_bytes_is_not_served(models: Path) -> None:
-    text = """<ir_version: 8, opset_import: ["" : 17]>
-    bytes (uint8[N,3,H,W] x) => (uint8[N,3,P,Q] y) { y = Identity (x) }"""
-    onnx.save(onnx.parser.parse_model(text), models / "bytes.onnx")
-    with pytest.raises(ModelBroken, match="float32"):
-        load(models).get("bytes")
+@pytest.mark.parametrize(
+    ("kinds", "said"),
+    [
+        (("int64", "int64"), "'x' is a tensor(int64); served are tensors of float32, uint8"),
+        (
+            ("float", "double"),
+            "'y' is a tensor(double); served are tensors of float32, uint8, uint16",
+        ),
+    ],
+)
+def test_a_network_of_other_numbers_is_not_served(
+    models: Path, kinds: tuple[str, str], said: str
+) -> None:
+    text = f"""<ir_version: 8, opset_import: ["" : 17]>
+    net ({kinds[0]}[N,3,H,W] x) => ({kinds[1]}[N,3,P,Q] y)
+    {{ y = Cast <to={7 if kinds[1] == "int64" else 11}> (x) }}"""
+    onnx.save(onnx.parser.parse_model(text), models / "net.onnx")
+    with pytest.raises(ModelBroken) as caught:
+        load(models).get("net")
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("dtype", "uint8", "input 'x' is uint8 NCHW of 1 channels; its graph takes 'x', float32"),
+        ("layout", "NHWC", "input 'x' is float32 NHWC"),
+        ("name", "z", "input 'z' is float32 NCHW"),
+    ],
+)
+def test_a_card_whose_input_is_not_its_graphs_is_not_served(
+    models: Path, save_model: Any, field: str, value: str, said: str
+) -> None:
+    grey = {"name": "x", "channels": 1, "colour": "GRAY", "mean": [0], "std": [1]}
+    save_model("grey", input=grey)
+    assert load(models).get("grey").card.input.name == "x"
+    save_model("grey", input=grey | {field: value})
+    with pytest.raises(ModelBroken) as caught:
+        load(models).get("grey")
+    assert said in str(caught.value)
+
+
+def test_a_card_that_speaks_of_other_outputs_is_not_served(models: Path, save_model: Any) -> None:
+    save_model("grey", outputs=[{"name": "z", "channels": 2, "dense": True}])
+    with pytest.raises(ModelBroken, match=r"output 'z' \(float32\); its graph gives 'y'"):
+        load(models).get("grey")
 
 
 def test_a_reason_names_the_file_and_not_where_it_lies(models: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 from anyres_analyzer import Cost
 from anyres_proto.card import AxisContract, AxisTiling, Card, ImageInput, Output, SizeContract
 from anyres_proto.card import Tiling as TilingRule
-from anyres_server.model import Floats, Model, RouteKind
+from anyres_server.model import Array, Model, RouteKind
 from anyres_server.tiling import Limits, Route, Router
 
 HALO = 20
@@ -22,7 +22,7 @@ MANY = 10**9
 class NoNetwork:
     batches = True
 
-    def __call__(self, images: Floats) -> Floats:
+    def __call__(self, images: Array, outputs: Sequence[str]) -> tuple[Array, ...]:
         raise NotImplementedError
 
 
@@ -41,7 +41,7 @@ def model(*, tiles: bool = True, step: int = 1) -> Model:
             sizes=SizeContract(height=axis, width=axis),
             tiling=exact if tiles else TilingRule(breakers=("node 'gap' (GlobalAveragePool)",)),
         ),
-        lambda h, w, batch: Cost(h * w, 10 * h * w * batch, "", ((batch, 2, h, w),)),
+        lambda h, w, batch: Cost(h * w, 10 * h * w * batch, "", {"y": (batch, 2, h, w)}),
         NoNetwork(),
     )
 
@@ -124,7 +124,7 @@ def test_a_route_is_found_once() -> None:
 
     def cost(height: int, width: int, batch: int) -> Cost:
         asked.append((height, width))
-        return Cost(1, 1, "", ((batch, 2, height, width),))
+        return Cost(1, 1, "", {"y": (batch, 2, height, width)})
 
     plain = model()
     counted = Model(plain.name, plain.version, plain.card, cost, plain.network)

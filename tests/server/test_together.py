@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from anyres_proto.anyres.v1 import dense_prediction_pb2 as pb
 from anyres_proto.tensors import to_array
 from anyres_server.engine import open_engine
-from anyres_server.model import Floats, LoadedNetwork
+from anyres_server.model import Array, LoadedNetwork
 
 Png = Callable[[NDArray[Any]], bytes]
 
@@ -33,9 +33,9 @@ class Watched:
     def metadata(self) -> Mapping[str, str]:
         return self._network.metadata
 
-    def __call__(self, images: Floats) -> Floats:
+    def __call__(self, images: Array, outputs: Sequence[str]) -> tuple[Array, ...]:
         self._shapes.append(images.shape)
-        return self._network(images)
+        return self._network(images, outputs)
 
 
 async def test_images_of_one_size_share_a_run_and_each_gets_its_own_answer(

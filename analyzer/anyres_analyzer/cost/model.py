@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -14,17 +15,17 @@ from anyres_analyzer.shapes.walk import ShapeWalk
 
 @dataclass(frozen=True)
 class Cost:
-    """One size: MACs, peak bytes of activations, the node where they peak, the outputs' shapes."""
+    """One size: MACs, peak bytes of activations, the node where they peak, each output's shape."""
 
     macs: int
     activation_bytes: int
     peak_node: str
-    output_shapes: tuple[tuple[int, ...], ...]
+    output_shapes: Mapping[str, tuple[int, ...]]
 
     @property
     def output_shape(self) -> tuple[int, ...]:
         """The first output's: the one that is served."""
-        return self.output_shapes[0]
+        return next(iter(self.output_shapes.values()))
 
 
 class CostModel:
@@ -55,5 +56,5 @@ def measure(graph: Graph, tensors: Tensors) -> Cost:
         macs=sum(macs(node, tensors) for node in graph.nodes),
         activation_bytes=peak,
         peak_node=where,
-        output_shapes=tuple(tensors[output.name].shape for output in graph.outputs),
+        output_shapes={output.name: tensors[output.name].shape for output in graph.outputs},
     )

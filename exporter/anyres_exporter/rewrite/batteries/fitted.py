@@ -75,8 +75,12 @@ def _declared_outputs(graph: onnx.GraphProto, analysis: Analysis) -> list[onnx.V
     smallest = analysis.sizes.height.minimum, analysis.sizes.width.minimum
     shapes = analysis.cost(*smallest).output_shapes
     return [
-        declared(info.name, info.type.tensor_type.elem_type, dims(info) or [None] * len(shape))
-        for info, shape in zip(graph.output, shapes, strict=True)
+        declared(
+            info.name,
+            info.type.tensor_type.elem_type,
+            dims(info) or [None] * len(shapes[info.name]),
+        )
+        for info in graph.output
     ]
 
 

@@ -1,0 +1,115 @@
+"""Which of a network's outputs tells what was asked for.
+
+The first output is the one that is served. A graph may reduce its scores by itself, and keep them
+as a further output: outputs of one `source` are views of one answer, and any of them may be asked.
+
+    a view's meaning          tells
+    logits, probabilities     everything about classes, and the scores as they are
+    values                    the values as they are
+    class_map, mask           the class map; a mask has the classes 0 and 1
+    top_k_classes             the best classes, the first of them as the class map
+    top_k_scores              their probabilities, the first of them as the confidence
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from anyres_proto.card import Card, Meaning, Output
+from anyres_server.errors import InvalidRequest
+from anyres_server.model import OutputKind
+
+K = OutputKind
+TOP_K = (K.TOP_K_CLASSES, K.TOP_K_SCORES)
+_SCORES = frozenset(K) - {K.MASK_PNG}
+TELLS: Mapping[Meaning, frozenset[OutputKind]] = {
+    "logits": _SCORES,
+    "probabilities": _SCORES,
+    "values": frozenset({K.LOGITS}),
+    "class_map": frozenset({K.CLASS_MAP}),
+    "mask": frozenset({K.CLASS_MAP}),
+    "top_k_classes": frozenset({K.TOP_K_CLASSES, K.CLASS_MAP}),
+    "top_k_scores": frozenset({K.TOP_K_SCORES, K.CONFIDENCE}),
+}
+_GIVES: Mapping[Meaning, str] = {
+    "logits": "a single channel, not classes",
+    "probabilities": "a single channel, not classes",
+    "values": "values, not classes",
+    "class_map": "a class map",
+    "mask": "a mask",
+    "top_k_classes": "the best classes",
+    "top_k_scores": "the best probabilities",
+}
+
+
+def needed(kind: OutputKind) -> OutputKind:
+    """What exists cell by cell: a PNG is made of a finished class map."""
+    return K.CLASS_MAP if kind is K.MASK_PNG else kind
+
+
+def views(card: Card, kinds: Sequence[OutputKind], top_k: int) -> dict[OutputKind, Output]:
+    """The output for each kind; the same for all of them where there is one.
+
+    Raises:
+        InvalidRequest: none tells it.
+    """
+    every = tuple(_of_one_source(card))
+    _refuse_untold(card, every, kinds)
+    able = {kind: _able(every, kind, top_k) for kind in dict.fromkeys(map(needed, kinds))}
+    alone = next((view for view in every if all(view in found for found in able.values())), None)
+    return {kind: alone or found[0] for kind, found in able.items()}
+
+
+def classes_of(view: Output) -> int:
+    """How many classes there are to choose from."""
+    if view.meaning == "mask":
+        return 2
+    if view.classes is not None:
+        return view.classes
+    return 2**16 if view.meaning in ("class_map", "top_k_classes") else view.channels
+
+
+def _of_one_source(card: Card) -> Iterator[Output]:
+    first, *others = card.outputs
+    yield first
+    for other in others:
+        if first.source is not None and other.source == first.source:
+            yield other
+
+
+def _tells(view: Output) -> frozenset[OutputKind]:
+    if view.meaning in ("logits", "probabilities") and view.channels == 1:
+        return frozenset({K.LOGITS})
+    if view.meaning == "mask" and view.channels > 1:
+        return frozenset()
+    return TELLS[view.meaning]
+
+
+def _refuse_untold(card: Card, every: Sequence[Output], kinds: Sequence[OutputKind]) -> None:
+    told = frozenset[OutputKind]().union(*map(_tells, every))
+    untold = [kind.value for kind in kinds if needed(kind) not in told]
+    if untold:
+        raise InvalidRequest(
+            f"model {card.name!r} gives {_GIVES[every[0].meaning]}, so there is no {min(untold)}; "
+            f"{_advice(told)}"
+        )
+
+
+def _advice(told: frozenset[OutputKind]) -> str:
+    if told == {K.LOGITS}:
+        return "ask for LOGITS, its output as it is"
+    names = ", ".join(kind.name for kind in OutputKind if needed(kind) in told)
+    return f"ask for {names}" if names else "ask for its output as a tensor"
+
+
+def _able(every: Sequence[Output], kind: OutputKind, top_k: int) -> list[Output]:
+    told = [view for view in every if kind in _tells(view)]
+    if kind not in TOP_K:
+        return told
+    able = [view for view in told if 1 <= top_k <= view.channels]
+    if not able:
+        most = max(told, key=lambda view: view.channels)
+        kept = most.meaning.startswith("top_k")
+        what = "as many as its graph keeps" if kept else "the model's classes"
+        raise InvalidRequest(f"top_k must be 1 to {most.channels}, {what}; got {top_k}")
+    return able
