@@ -65,8 +65,9 @@ def convolutionalized(model: Path, out: Path, wanted: Wanted, console: Console) 
         if not converted.answer.dropped:
             native = max(native, prove(final), key=lambda found: found.max_rel_error)
     record = _record(model, converted, wanted, native, patches)
-    path = write(final.model, _card(described, final, record), out.parent)
-    _say(console, path, final, record)
+    card = _card(described, final, record)
+    path = write(final.model, card, out.parent)
+    _say(console, path, final, card)
     return path
 
 
@@ -150,34 +151,52 @@ def _card(described: Described, final: Converted, record: Conversion) -> Card:
     return card.model_copy(update={"conversion": record})
 
 
-def _say(console: Console, path: Path, final: Converted, record: Conversion) -> None:
-    sizes, patches = final.analysis.sizes, record.patches
+def _say(console: Console, path: Path, final: Converted, card: Card) -> None:
+    record = card.conversion
+    assert record is not None, "it has just been written"
+    patches = record.patches
     width, height = record.trained
-    size = f"{path.stat().st_size / 1e6:.1f} MB"
-    share = f"{patches.cells} of {patches.of}" if patches.cells < patches.of else f"{patches.of}"
-    kind = "photograph" if patches.photographs else "image of seeded noise"
-    kinds = f"{patches.images} {kind.replace('image', 'images') if patches.images > 1 else kind}"
-    if patches.images > 1 and patches.photographs:
-        kinds += "s"
+    few = patches.cells < patches.of
     lines = [
-        f"{path}  {size}: {_answers(final, record)}; width {sizes.width.expected()}, "
-        f"height {sizes.height.expected()}",
-        f"  at {width}x{height} it is the classifier: its answers differ by "
-        f"{record.max_rel_error:.1e} of the largest at most",
-        f"  on patches of {width}x{height} they differ by {patches.max_abs_difference:.2g} at most "
-        f"({patches.max_rel_difference:.2%} of the largest), {patches.mean_abs_difference:.2g} on "
-        f"average; the class is the same in {patches.argmax_agreement:.1%} of {share} "
-        f"(on {kinds})",
-        *(f"  because of {reason}" for reason in patches.reasons),
+        f"{path}  {path.stat().st_size / 1e6:.1f} MB, {_answers(final, record)}: "
+        f"width {card.sizes.width.expected()}, height {card.sizes.height.expected()}",
+        f"  at {width}x{height} {_proven(final, record)}, "
+        f"within {record.max_rel_error:.1e} of the largest value",
+        f"  on {width}x{height} patches of {_images(patches)} its answers differ from the "
+        f"classifier's by {patches.mean_abs_difference:.2g} on average and "
+        f"{patches.max_abs_difference:.2g} at most ({patches.max_rel_difference:.2%} of the "
+        f"largest); the class is the same on {patches.argmax_agreement:.1%} of "
+        f"{patches.cells} patches" + f", taken evenly of {patches.of}" * few,
+        *(f"  reason: {reason}" for reason in patches.reasons),
     ]
+    if patches.photographs and "assumed" in card.provenance:
+        lines.append(
+            f"  the file has no card, so the photographs were prepared as is usual "
+            f"({card.provenance['assumed']}); anyres card stamp says how"
+        )
     for line in lines:
         console.print(line, highlight=False, soft_wrap=True, markup=False)
 
 
 def _answers(final: Converted, record: Conversion) -> str:
     height, width = final.analysis.output.stride
-    each = f"{width}" if width == height else f"{width} by {height}"
     if record.upsample == "bilinear":
         return "an answer for every pixel"
     of = "cell of the last map" if final.answer.dropped else "patch"
+    each = f"{width}" if width == height else f"{width} by {height}"
     return f"an answer for every {of}, {each} pixels apart"
+
+
+def _proven(final: Converted, record: Conversion) -> str:
+    if not final.answer.dropped:
+        return "it is the classifier"
+    width, height = record.window
+    if final.answer.bent:
+        return f"each of {width}x{height} cells is answered as by the classifier's own last layers"
+    return f"the mean of {width}x{height} cells is the classifier's answer"
+
+
+def _images(patches: cards.Patches) -> str:
+    several = "s" * (patches.images > 1)
+    kind = f"photograph{several}" if patches.photographs else f"image{several} of seeded noise"
+    return f"{patches.images} {kind}"
