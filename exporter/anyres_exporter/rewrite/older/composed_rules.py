@@ -57,7 +57,7 @@ def layer_norm(site: Site) -> None:
         site.refuse("its mean or deviation is used")
     axes = _axes_from(site)
     _refuse_half(site)
-    mean = site.add("ReduceMean", site.node.input[:1], "mean", axes=axes, keepdims=1)
+    mean = _mean(site, site.node.input[0], "mean", axes)
     centred = site.add("Sub", [site.node.input[0], mean], "centred")
     square = site.add("Pow", [centred, site.like("two", 2)], "square")
     unit = _normalised(site, centred, square, axes)
@@ -73,10 +73,16 @@ def rms_norm(site: Site) -> None:
 
 
 def _normalised(site: Site, image: str, square: str, axes: list[int]) -> str:
-    mean = site.add("ReduceMean", [square], "mean_square", axes=axes, keepdims=1)
+    mean = _mean(site, square, "mean_square", axes)
     epsilon = site.like("epsilon", site.attributes.get("epsilon", 1e-5))
     deviation = site.add("Sqrt", [site.add("Add", [mean, epsilon], "variance")], "deviation")
     return site.add("Div", [image, deviation], "unit")
+
+
+def _mean(site: Site, tensor: str, hint: str, axes: list[int]) -> str:
+    if site.opset < 18:
+        return site.add("ReduceMean", [tensor], hint, axes=axes)
+    return site.add("ReduceMean", [tensor, site.number(f"{hint}_axes", axes)], hint)
 
 
 def _scaled_and_shifted(site: Site, unit: str) -> None:

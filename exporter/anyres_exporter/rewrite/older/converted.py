@@ -8,8 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import onnx
-from onnx import AttributeProto, GraphProto, ModelProto, TensorProto, TypeProto, helper
+from onnx import (
+    AttributeProto,
+    GraphProto,
+    ModelProto,
+    TensorProto,
+    TypeProto,
+    helper,
+    numpy_helper,
+)
 
 from anyres_exporter.rewrite.older.fits import fitted
 from anyres_exporter.rewrite.older.rules import RULES
@@ -57,13 +66,21 @@ def _refuse_branches(site: Site) -> None:
 
 def _constants(graph: GraphProto) -> Mapping[str, TensorProto]:
     held = {
-        node.output[0]: attribute.t
+        node.output[0]: _number(attribute)
         for node in graph.node
         if node.op_type == "Constant"
         for attribute in node.attribute
-        if attribute.name == "value"
+        if attribute.name in ("value", "value_int", "value_ints", "value_float", "value_floats")
     }
     return held | {tensor.name: tensor for tensor in graph.initializer}
+
+
+def _number(attribute: AttributeProto) -> TensorProto:
+    value = helper.get_attribute_value(attribute)
+    if isinstance(value, TensorProto):
+        return value
+    dtype = np.int64 if attribute.name.startswith("value_int") else np.float32
+    return numpy_helper.from_array(np.asarray(value, dtype))
 
 
 def _types(model: ModelProto) -> Mapping[str, TypeProto.Tensor]:
