@@ -21,6 +21,9 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
+from PIL.TiffImagePlugin import IMAGELENGTH as TIFF_HEIGHT
+from PIL.TiffImagePlugin import IMAGEWIDTH as TIFF_WIDTH
+from PIL.TiffImagePlugin import TiffImageFile
 
 from anyres_exporter.errors import BadPicture
 from anyres_proto.card import ImageInput
@@ -65,7 +68,8 @@ def size_of(path: Path) -> tuple[int, int]:
     """
     with _opened(path) as image:
         turned = _guarded(path, "has a broken header", lambda: _orientation(image)) in _ON_ITS_SIDE
-        return (image.width, image.height) if turned else (image.height, image.width)
+        width, height = _stored_size(image)
+        return (width, height) if turned else (height, width)
 
 
 def decoded(path: Path, image: ImageInput) -> NDArray[np.uint8]:
@@ -119,6 +123,13 @@ def _pixels(image: Image.Image, mode: str) -> NDArray[np.uint8]:
     turn = UPRIGHT.get(_orientation(image))
     flat = _opaque(_eight_bit(image)).convert(mode)
     return np.asarray(flat if turn is None else flat.transpose(turn))
+
+
+def _stored_size(image: Image.Image) -> tuple[int, int]:
+    """Width and height before the EXIF orientation, which Pillow applies to a TIFF by itself."""
+    if isinstance(image, TiffImageFile):
+        return image.tag_v2[TIFF_WIDTH], image.tag_v2[TIFF_HEIGHT]
+    return image.size
 
 
 def _orientation(image: Image.Image) -> int:

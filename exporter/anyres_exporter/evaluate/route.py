@@ -8,10 +8,10 @@ of the next one to interpolate towards, which is at most one alignment further o
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from math import ceil, lcm
+from math import ceil, lcm, prod
 from typing import TypeAlias
 
 from anyres_analyzer import Analysis
@@ -104,20 +104,24 @@ class Router:
         return plan(size, (height, width), self._rules)
 
     def _within(self, size: Size, budget: int, need: int) -> tuple[Tile, ...]:
-        """The largest tiles whose predicted peak is within the budget."""
+        """The largest tiles whose predicted peaks are within the budget, to a fifth of their side.
+
+        From large to small, and not by bisection: the runtime reserves memory in leaps, and a tile
+        may take more than a slightly larger one.
+        """
         if self._rules is None:
             raise self._too_large(size, need, inexact(self._card))
-        cut = self._rules
-        unit = lcm(*(rule.alignment for rule in cut))
+        unit = lcm(*(rule.alignment for rule in self._rules))
+        for units in _shrinking(ceil(max(size) / unit)):
+            tiles = plan(size, (units * unit, units * unit), self._rules)
+            if len(tiles) > 1 and self._fit(tiles, budget):
+                return tiles
+        raise self._too_large(size, need, "its smallest exact tile needs too much as well")
 
-        def fits(units: int) -> bool:
-            height, width = (_longest(n, units * unit, r) for n, r in zip(size, cut, strict=True))
-            return (network_bytes((height, width), self._card, self._analysis) or 0) <= budget
-
-        units = _largest(fits, ceil(max(size) / unit))
-        if not units:
-            raise self._too_large(size, need, "its smallest exact tile needs too much as well")
-        return plan(size, (units * unit, units * unit), cut)
+    def _fit(self, tiles: tuple[Tile, ...], budget: int) -> bool:
+        sizes = sorted({tile.size for tile in tiles}, key=prod, reverse=True)
+        needs = (network_bytes(size, self._card, self._analysis) or 0 for size in sizes)
+        return all(need <= budget for need in needs)
 
     def _too_large(self, size: Size, need: int, why: str) -> DoesNotFit:
         return DoesNotFit(
@@ -210,6 +214,14 @@ def _largest(fits: Callable[[int], bool], most: int) -> int:
         else:
             too_many = middle
     return fit
+
+
+def _shrinking(most: int) -> Iterator[int]:
+    """From `most` down to 1, each a fifth less than the one before."""
+    while most > 1:
+        yield most
+        most = most * 4 // 5
+    yield 1
 
 
 def _mib(amount: int) -> str:
