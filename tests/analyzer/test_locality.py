@@ -190,6 +190,49 @@ def test_an_axis_that_is_reduced_leaves_the_other_one_local() -> None:
     assert analysis.tiling.height is None
 
 
+GROUPED = """a = Reshape (x, rows)
+    b = InstanceNormalization (a, both, both)
+    {between}
+    s = Shape (x)
+    y = Reshape (c, s)"""
+GROUPS = {
+    "rows": "int64[3] rows = {0,2,-1}",
+    "both": "float[2] both = {1,1}",
+    "n": "float[1] n = {2}",
+}
+
+
+def grouped(between: str) -> Analysis:
+    body = GROUPED.format(between=between)
+    return analyze(
+        onnx.parser.parse_model(
+            '<ir_version: 8, opset_import: ["" : 18]> net (float[N,4,H,W] x) => (float y) '
+            f"<{', '.join(GROUPS.values())}> {{ {body} }}"
+        )
+    )
+
+
+def test_a_norm_over_groups_flattens_the_map_and_restores_it() -> None:
+    analysis = grouped("c = Mul (b, n)")
+    assert analysis.output.dense
+    assert analysis.output.stride == (1, 1)
+    assert (analysis.sizes.height.verdict, analysis.sizes.width.verdict) == ("free", "free")
+    assert analysis.tiling.height is None
+    assert any("InstanceNormalization" in breaker for breaker in analysis.tiling.breakers)
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        "t = Transpose <perm=[0,2,1]> (b)\nc = Add (t, n)",
+        "c = Softmax <axis=-1> (b)",
+    ],
+    ids=["turned", "of no known order"],
+)
+def test_a_flattened_map_whose_order_is_not_kept_stays_flat(between: str) -> None:
+    assert not grouped(between).output.dense
+
+
 def test_an_operator_without_a_rule_is_a_breaker() -> None:
     breakers = analysed('y = Einsum <equation="nchw->nchw"> (x)').tiling.breakers
     assert breakers == ("'y' (Einsum): no rule for operator Einsum",)

@@ -26,11 +26,20 @@ from anyres_analyzer.graph.graph import Node
 
 
 @dataclass(frozen=True)
+class Flat:
+    """A map whose axes were merged, its numbers in their order: its shapes at the sampled sizes."""
+
+    shapes: tuple[tuple[int, ...], ...]
+    dim: int
+
+
+@dataclass(frozen=True)
 class Field:
     """One image axis as one tensor sees it.
 
     `mirrors` is what reflected padding asks of a tile at the image's border: the halo before its
-    core, and its length from the image's beginning.
+    core, and its length from the image's beginning. `flat` is the map that a flattened one was, as
+    long as its numbers keep their order: a norm over groups of channels flattens and restores it.
     """
 
     dim: int | None
@@ -39,6 +48,7 @@ class Field:
     mirrors: tuple[int, int] = (0, 0)
     breakers: tuple[Breaker, ...] = ()
     lost: Breaker | None = None
+    flat: Flat | None = None
     misaligned: tuple[Misalignment, ...] = ()
     trail: Trail | None = field(default=None, repr=False, compare=False)
 
@@ -72,6 +82,14 @@ class Field:
         """This field after a node of which nothing is known."""
         return self._after(Breaker(node.label, reason, Effect.UNKNOWN), None)
 
+    def flattened(self, node: Node, reason: str, flat: Flat) -> Field:
+        """This field after a node that merges the axis with others, in order."""
+        return replace(self.broken(node, reason), flat=flat)
+
+    def restored(self, flat: Flat) -> Field:
+        """This field after a node that gives a flattened map its shape again."""
+        return replace(self, dim=flat.dim, lost=None, flat=None)
+
     def _after(self, breaker: Breaker, dim: int | None) -> Field:
         lost = (self.lost or breaker) if dim is None else None
         return replace(self, dim=dim, breakers=(*self.breakers, breaker), lost=lost)
@@ -87,7 +105,8 @@ class Field:
         )
         if self.dim is None or other.dim is None:
             local = other if self.dim is None else self
-            return replace(local, breakers=met.breakers, misaligned=met.misaligned)
+            flat = self.flat if self.flat == other.flat else None
+            return replace(local, flat=flat, breakers=met.breakers, misaligned=met.misaligned)
         if self.dim != other.dim:
             return met.broken(node, "it joins an axis with another", dim=self.dim)
         if self.reach.scale != other.reach.scale:

@@ -8,7 +8,7 @@ from math import prod
 from anyres_analyzer.field import reach
 from anyres_analyzer.field.border_rules import repeated
 from anyres_analyzer.field.breaker import Effect, MadeFor
-from anyres_analyzer.field.field import Field
+from anyres_analyzer.field.field import Field, Flat
 from anyres_analyzer.field.merge_rules import merged, pointwise
 from anyres_analyzer.field.propagation import Call
 
@@ -98,18 +98,21 @@ def _picked(call: Call, positions: tuple[float, ...] | None) -> Field:
 def reshaped(call: Call) -> Field:
     """Reshape and its kin: the axis lives on where it stays a dimension of its own.
 
-    Flattening (n, c, h, w) to (n, c*h*w) merges it; (n, c, h, w) to (n, g, c/g, h, w) does not.
+    Flattening (n, c, h, w) to (n, c*h*w) merges it; (n, c, h, w) to (n, g, c/g, h, w) does not. A
+    flattened map that gets its shape again is a map again.
     """
     image, rank = call.image, call.rank
-    if image.dim is None:
-        return image
     source, target = call.node.inputs[0], call.node.outputs[0]
+    if image.dim is None:
+        shapes = tuple(tensors[target].shape for tensors in call.samples)
+        return image.restored(image.flat) if image.flat and shapes == image.flat.shapes else image
     dims = [
         _same_dimension(tensors[source].shape, tensors[target].shape, rank + image.dim)
         for tensors in call.samples
     ]
     if None in dims or len(set(dims)) > 1:
-        return image.broken(call.node, FLATTENS)
+        shapes = tuple(tensors[source].shape for tensors in call.samples)
+        return image.flattened(call.node, FLATTENS, Flat(shapes, image.dim))
     return replace(image, dim=dims[0])
 
 

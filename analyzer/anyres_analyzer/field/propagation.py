@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from anyres_analyzer.field.breaker import Effect
@@ -115,6 +115,8 @@ def propagate(
         call = Call(node, fields, samples, graph.opset, surplus(*first), image, dim)
         rule = rules.get(node.op_type)
         made = _without_a_rule(call) if rule is None else rule(call)
+        if made.flat and node.op_type not in _IN_ORDER:
+            made = replace(made, flat=None)
         for index, name in enumerate(node.made):
             own = made if index == 0 or node.op_type in _ALIKE else _beside(made, node)
             same = unchanged(name, own, *first)
@@ -122,6 +124,14 @@ def propagate(
     return known
 
 
+# What leaves the numbers of a flattened map in their order, whatever it makes of them.
+_IN_ORDER = frozenset(
+    {
+        *("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Cast"),
+        *("InstanceNormalization", "LayerNormalization", "BatchNormalization"),
+        *("Add", "Sub", "Mul", "Div", "Relu", "Sigmoid"),
+    }
+)
 _ALIKE = frozenset({"Split", "TopK"})  # whose further outputs see what the first one sees
 
 
