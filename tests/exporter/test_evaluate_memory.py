@@ -101,7 +101,7 @@ def test_a_graph_that_was_not_takes_four_times_the_card_s_formula(card: Card) ->
     assert network_bytes((1, 1), card.model_copy(update={"cost": None}), None) is None
 
 
-@pytest.mark.parametrize("budget", [2, 3, 5])
+@pytest.mark.parametrize("budget", [3, 5, 8])
 def test_tiles_within_a_budget_are_thought_to_fit_it_and_larger_ones_not(
     budget: int, card: Card, foreign: Any
 ) -> None:
