@@ -57,6 +57,8 @@ def prove(
     from anyres_exporter.commands.verdict import printed, run
     from anyres_exporter.errors import ExportError
 
+    if sizes and stamp:
+        raise typer.BadParameter("--stamp is for a whole proof; leave --sizes out")
     said: dict[str, Any] = {}
     if arg:
         said["arguments"] = values.arguments("--arg", arg)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,15 +55,15 @@ def run(
     analysis = analyze(graph)
     _refuse_other_inputs(model, analysis)
     original, provenance = build(of_target(against, said), assets)
-    wanted: list[Size] = [(1, *size) for size in sizes] or sizes_of(analysis)
+    asked: list[Size] | None = [(1, *size) for size in sizes] or None
     with _progress() as progress:
-        task = progress.add_task(f"proving {model.name}", total=len(wanted))
+        task = progress.add_task(f"proving {model.name}", total=len(asked or sizes_of(analysis)))
 
         def report(comparison: Comparison) -> None:
             progress.advance(task)
 
         oracle = _oracle(original, graph)
-        verdict = prove(graph, analysis, oracle, sizes=wanted, report=report)
+        verdict = prove(graph, analysis, oracle, sizes=asked, report=report)
     if stamp and verdict.proven:
         stamped(model, _name(model), analysis, verdict, provenance)
     return verdict
@@ -76,10 +76,8 @@ def printed(verdict: Verdict, model: Path, against: str, *, as_json: bool, stamp
         return
     console = Console(highlight=False)
     console.print(_table(verdict))
-    for axis in verdict.axes:
-        word = Text("proven", "green") if axis.proven else Text("not proven", "red")
-        reason = f": {axis.reason}" if axis.reason else ""
-        console.print(Text.assemble(f"{axis.axis}  {axis.sizes}  ", word, reason), soft_wrap=True)
+    for line in _by_axis(verdict):
+        console.print(line, soft_wrap=True)
     if verdict.proven:
         written = "; its card says so" if stamped else ""
         sizes = len(verdict.comparisons)
@@ -87,6 +85,16 @@ def printed(verdict: Verdict, model: Path, against: str, *, as_json: bool, stamp
     else:
         blame = f" The node to blame: {verdict.culprit}" if verdict.culprit else ""
         console.print(f"{model} is not {against}.{blame}", soft_wrap=True)
+
+
+def _by_axis(verdict: Verdict) -> Iterator[Text]:
+    """A line for each axis; a reason is given once."""
+    told: set[str] = set()
+    for axis in verdict.axes:
+        word = Text("proven", "green") if axis.proven else Text("not proven", "red")
+        reason = f": {axis.reason}" if axis.reason and axis.reason not in told else ""
+        told.add(axis.reason)
+        yield Text.assemble(f"{axis.axis}  {axis.sizes}  ", word, reason)
 
 
 def _oracle(original: nn.Module | onnx.ModelProto, graph: onnx.ModelProto) -> nn.Module:
@@ -130,12 +138,12 @@ def _table(verdict: Verdict) -> Table:
 def _numbers(comparison: Comparison) -> tuple[str, str, str, Text]:
     share = comparison.argmax_agreement
     if comparison.failure:
-        return "", "", "", Text(comparison.said(), "red")
+        return "", "", "", Text("fails", "red")
     return (
         f"{comparison.max_abs_error:.1e}",
         f"{comparison.max_rel_error:.1e}",
         "" if share is None else f"{share:.2%}",
-        Text("") if comparison.agrees else Text(comparison.said(), "red"),
+        Text("") if comparison.agrees else Text("differs", "red"),
     )
 
 

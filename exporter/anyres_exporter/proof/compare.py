@@ -6,6 +6,7 @@ model's answers to its images one by one, so a graph, or a model, that mixes the
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -25,6 +26,7 @@ from anyres_exporter.trace.outputs import named
 __all__ = ["RESIDUES", "TOLERANCE", "Comparison", "compare", "noise", "sizes_to_prove"]
 
 Oracle: TypeAlias = nn.Module | Callable[[Array], Answers]
+_STOPPED = re.compile(r"running (\w+) node\. Name:'([^']*)' Status Message: (?:\S+\(\d+\) )?(.*)")
 Images: TypeAlias = Callable[[int, int, int, int], Array]
 
 
@@ -69,7 +71,9 @@ class Comparison:
     def said(self) -> str:
         """What is wrong, in a line."""
         if self.failure:
-            return self.failure.splitlines()[0]
+            stopped = _STOPPED.search(self.failure)
+            told = "ONNX Runtime stops at '{0[2]}' ({0[1]}): {0[3]}"
+            return told.format(stopped) if stopped else self.failure.splitlines()[0]
         which = f"output '{self.worst.output}' " if len(self.outputs) > 1 else ""
         return which + self.worst.said()
 

@@ -9,7 +9,7 @@ the graph is a module's is known in one of two ways:
     by scope   torch's exporter writes into each node the module that it comes from
 
 Between the last tensors that are right and the first that is wrong a few nodes are left. Of those
-the one that picks positions or sizes is named, if there is one; else the last.
+the one that picks positions or sizes is named, if there is one; else the first that makes numbers.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from anyres_exporter.trace.outputs import named
 
 _SCOPES = "pkg.torch.onnx.name_scopes"
 _RUNTIME_NODE = re.compile(r"while running (\w+) node\. Name:'([^']*)'")
+_OUTPUT = "output "  # no module's name has a space
 _MOVERS = frozenset({"Gather", "GatherND", "Resize", "GridSample", "Slice", "Pad"})
 
 Values: TypeAlias = Mapping[str, Array]
@@ -62,13 +63,13 @@ def find(
     image = _image((comparison.batch, comparison.height, comparison.width), channels)
     try:
         expected, actual = _module_outputs(model, image), _tensors(graph, image)
-        if agreed is not None:
-            tensors = _by_value(model, graph, _image(agreed, channels))
-        else:
-            tensors = _by_scope(graph, expected)
+        tensors = _by_scope(graph, expected)
+        if agreed is not None or not tensors:
+            known = image if agreed is None else _image(agreed, channels)
+            tensors = _by_value(model, graph, known)
     except DoesNotRun:
         return None
-    return _first_wrong(model, graph, expected, actual, tensors)
+    return _first_wrong(model, graph, expected, actual, _outputs(graph, expected) | tensors)
 
 
 def _image(size: Size, channels: int) -> Array:
@@ -84,14 +85,16 @@ def _first_wrong(
     tensors: Mapping[str, str],
 ) -> str | None:
     """The culprit, from what the modules and the tensors of the graph answer at the bad size."""
-    right: list[str] = []
+    right: set[str] = set()
     for module, value in expected.items():
         tensor = tensors.get(module)
         if tensor is None:
             continue
-        if tensor not in actual or not difference(tensor, value, actual[tensor]).agrees:
-            return _label(_suspect(graph, tensor, right), module, model)
-        right.append(tensor)
+        if not difference(tensor, value, actual[tensor]).agrees:
+            node = _suspect(_before(graph, tensor, right), actual)
+            made_by = module if tensor in node.output else None
+            return _label(node, _module_by_scope(node, model) or made_by, model)
+        right.add(tensor)
     return None
 
 
@@ -102,18 +105,18 @@ def _label(node: onnx.NodeProto, module: str | None, model: nn.Module) -> str:
     return f"'{node.name or node.output[0]}' ({node.op_type}){whence}"
 
 
-def _suspect(graph: onnx.ModelProto, wrong: str, right: Iterable[str]) -> onnx.NodeProto:
-    """Between right tensors and a wrong one: the node that moves pixels, if any; else the last."""
-    between = _before(graph, [wrong], stop=set(right))
-    movers = [node for node in between if node.op_type in _MOVERS]
-    return movers[0] if movers else between[-1]
+def _suspect(nodes: list[onnx.NodeProto], tensors: Values) -> onnx.NodeProto:
+    """Of the nodes from right tensors to a wrong one, the one to name."""
+    movers = (node for node in nodes if node.op_type in _MOVERS)
+    makers = (node for node in nodes if tensors[node.output[0]].dtype.kind == "f")
+    return next(movers, None) or next(makers, nodes[-1])
 
 
-def _before(graph: onnx.ModelProto, ends: Iterable[str], stop: set[str]) -> list[onnx.NodeProto]:
-    """The nodes that lead to some tensors from others, in order."""
-    wanted, found = set(ends), []
+def _before(graph: onnx.ModelProto, end: str, right: set[str]) -> list[onnx.NodeProto]:
+    """The nodes that lead to a tensor from others that are right, in order."""
+    wanted, found = {end}, []
     for node in reversed(graph.graph.node):
-        if wanted.intersection(node.output) - stop:
+        if not right.issuperset(wanted.intersection(node.output)):
             found.append(node)
             wanted.update(node.input)
     return found[::-1]
@@ -140,7 +143,7 @@ def _module_outputs(model: nn.Module, image: Array) -> dict[str, Array]:
     finally:
         for handle in handles:
             handle.remove()
-    return outputs | {f"output '{name}'": value.numpy() for name, value in last.items()}
+    return outputs | {f"{_OUTPUT}{name}": value.numpy() for name, value in last.items()}
 
 
 def _modules(model: nn.Module) -> dict[str, nn.Module]:
@@ -162,6 +165,12 @@ def _by_value(model: nn.Module, graph: onnx.ModelProto, image: Array) -> dict[st
 def _holding(value: Array, tensors: Values) -> str | None:
     alike = (name for name, other in tensors.items() if other.shape == value.shape)
     return next((name for name in alike if difference(name, value, tensors[name]).agrees), None)
+
+
+def _outputs(graph: onnx.ModelProto, expected: Values) -> dict[str, str]:
+    """The model's own outputs, in the graph's order."""
+    own = [name for name in expected if name.startswith(_OUTPUT)]
+    return dict(zip(own, (info.name for info in graph.graph.output), strict=False))
 
 
 def _by_scope(graph: onnx.ModelProto, modules: Iterable[str]) -> dict[str, str]:

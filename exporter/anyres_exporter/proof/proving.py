@@ -8,7 +8,7 @@ pins is proven at its size. A graph that fails at one size is not proven at all.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import onnx
 from torch import nn
@@ -87,11 +87,15 @@ def prove(
     """
     found: list[Comparison] = []
     channels = analysis.input.channels
-    for comparison in compare(oracle, graph, sizes or sizes_of(analysis), channels):
+    for comparison in compare(
+        oracle, graph, sizes_of(analysis) if sizes is None else sizes, channels
+    ):
         report(comparison)
         found.append(comparison)
     refusal = _refusal(analysis)
     axes = tuple(_axis(axis, analysis, found, refusal) for axis in "NHW")
+    if sizes is not None:
+        axes = tuple(replace(axis, sizes="those asked for") for axis in axes)
     return Verdict(axes, tuple(found), _culprit(oracle, graph, found, refusal, channels))
 
 
@@ -114,12 +118,12 @@ def _declared_open(analysis: Analysis, axis: str) -> bool:
 def _axis(
     axis: str, analysis: Analysis, found: list[Comparison], refusal: NotProven | None
 ) -> AxisVerdict:
-    """An error that only several images show is the batch's; any other is H's and W's."""
+    """An error that only several images show is the batch's alone."""
     batches = sorted({comparison.batch for comparison in found})
     single = [comparison for comparison in found if comparison.batch == batches[0]]
     several = [comparison for comparison in found if comparison.batch != batches[0]]
     if axis == "N":
-        wrong = "" if _wrong(single) else _wrong(several)
+        wrong = _wrong(several or single)
         taken = "any" if _declared_open(analysis, axis) else str(batches[0])
         return AxisVerdict(axis, not wrong, taken, wrong)
     contract: AxisContract = getattr(analysis.sizes, {"H": "height", "W": "width"}[axis])

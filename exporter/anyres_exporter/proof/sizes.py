@@ -7,6 +7,7 @@ square, with the extremes of each axis against those of the other, in batches of
 
 from __future__ import annotations
 
+from math import lcm
 from typing import TypeAlias
 
 from anyres_analyzer import Analysis
@@ -21,14 +22,11 @@ Size: TypeAlias = tuple[int, int, int]  # (batch, h, w)
 
 def sizes_of(analysis: Analysis) -> list[Size]:
     """The sizes that prove a graph, by its analysis."""
-    tiling = analysis.tiling
-    alignment = (
-        tiling.height.alignment if tiling.height else analysis.sizes.height.step,
-        tiling.width.alignment if tiling.width else analysis.sizes.width.step,
-    )
+    steps = (analysis.sizes.height.step, analysis.sizes.width.step)
+    height, width = map(lcm, steps, analysis.periods)
     batch = analysis.graph.image.dims[0]
     batches = (batch,) if isinstance(batch, int) else BATCHES
-    return sizes_to_prove(analysis.sizes, alignment, batches)
+    return sizes_to_prove(analysis.sizes, (height, width), batches)
 
 
 def sizes_to_prove(
