@@ -224,6 +224,15 @@ AVERAGING = (
         opset=18,
     ),
     Tail(
+        "SqueezeNet: the layer as a convolution before the pool, and a Reshape last",
+        """scores = Conv <kernel_shape=[1,1]> (map, k1) r = Relu (scores)
+        p = ReduceMean <axes=[2,3]> (r) out = Reshape (p, target)""",
+        {"k1": (5, CHANNELS, 1, 1)},
+        {"target": whole(1, 5)},
+        image="float[1,3,11,13] image",
+        output="float[1,5] out",
+    ),
+    Tail(
         "ReduceMean over one axis after the other",
         """a = ReduceMean <axes=[3], keepdims=0> (map) p = ReduceMean <axes=[2], keepdims=0> (a)
         out = MatMul (p, w1)""",

@@ -43,7 +43,7 @@ def pin_batch(graph: onnx.GraphProto, images: int) -> None:
 def _open_reshape(graph: onnx.GraphProto, node: Node, source: Classifier) -> None:
     proto = next((own for own in graph.node if node.made[0] in own.output), None)
     baked = dict(_baked(node, source))
-    if proto is None or not baked:
+    if proto is None or proto.op_type != "Reshape" or not baked:  # of the tail, and replaced
         return
     graft = Graft(graph)
     shape = graft.node("Shape", [node.inputs[0]], f"{node.made[0]}.shape")

@@ -127,7 +127,14 @@ def _refuse_attention(source: Classifier, nodes: list[Node]) -> None:
 
 def _refuse_unknown(source: Classifier, node: Node, views: tuple[View | None, ...]) -> None:
     if node.op_type not in RULES:
-        raise at(node.label, f"no convolution stands for operator {node.op_type}")
+        why = _WITHOUT_ROW.get(node.op_type, f"no convolution stands for operator {node.op_type}")
+        raise at(node.label, why)
     for name, view in zip(node.inputs, views, strict=True):
         if name and view is None and source.sees_pixels(name):
             raise at(node.label, f"nothing is known of '{name}', a further output of another node")
+
+
+_WITHOUT_ROW = {
+    "GatherND": "it picks cells whose places an export worked out from the traced size, as it does "
+    "for an adaptive pool to several cells",
+}
