@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from onnx import ModelProto
-
 from anyres_exporter.precision.agreement import Measured, measured
 from anyres_exporter.precision.halves import Half
 from anyres_exporter.precision.maker import Maker
@@ -22,7 +20,6 @@ class Verdict:
     """A variant that keeps these layers in fp32, and how it compares."""
 
     kept: Kept
-    graph: ModelProto
     measured: Measured
     passes: bool
 
@@ -49,9 +46,8 @@ class Judge:
         Raises:
             DoesNotRun: ONNX Runtime does not run it, or the model, on one of them.
         """
-        graph = self.maker.make(kept)
-        found = measured(self.fp32, Runtime(graph), half, self.outputs)
-        return Verdict(kept, graph, found, found.agreement >= self.minimum)
+        found = measured(self.fp32, Runtime(self.maker.judged(kept)), half, self.outputs)
+        return Verdict(kept, found, found.agreement >= self.minimum)
 
     def rescued(self, calibration: Half, held_out: Half, report: Callable[[str], None]) -> Verdict:
         """The variant that keeps the fewest layers in fp32 and passes; else with half of them."""

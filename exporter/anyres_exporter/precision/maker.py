@@ -18,10 +18,16 @@ class Maker:
     Args:
         layers: the nodes that lose precision, in the graph's order; any may be kept in fp32.
         make: the variant that keeps these.
+        rehearse: what answers on this machine as that variant does on its device; itself if None.
     """
 
     layers: tuple[str, ...]
     make: Make
+    rehearse: Make | None = None
+
+    def judged(self, kept: Collection[str]) -> ModelProto:
+        """The graph that is compared with fp32."""
+        return (self.rehearse or self.make)(kept)
 
 
 def named(graph: ModelProto) -> ModelProto:

@@ -25,21 +25,25 @@ _CHUNK = 1 << 20
 
 
 def recorded(
-    model: Path, asked: Asked, verdict: Verdict, card: Card, pictures: tuple[int, int]
+    models: tuple[Path, ModelProto],
+    asked: Asked,
+    verdict: Verdict,
+    card: Card,
+    pictures: tuple[int, int],
 ) -> Precision:
     """Time a variant beside its model, and put down how it compares.
 
     Args:
-        model: the fp32 file.
+        models: the fp32 file and the variant.
         asked: what was asked for.
-        verdict: the variant, and how far its answers are from fp32's.
+        verdict: how far the variant's answers are from fp32's.
         card: of the model.
         pictures: how many it was calibrated on, and compared on.
     """
     threads = os.cpu_count() or 1
     image = noise(card)
-    sources: tuple[Path | ModelProto, ...] = (model, verdict.graph)
-    fp32_s, variant_s = timed(*(Runtime(each, threads=threads) for each in sources), image=image)
+    model, graph = models
+    fp32_s, variant_s = timed(*(Runtime(each, threads=threads) for each in models), image=image)
     high = 1 if card.input.layout == "NHWC" else 2
     calibrated = asked.kind == "int8"
     found = verdict.measured
@@ -54,7 +58,7 @@ def recorded(
         mean_iou=found.mean_iou,
         max_abs_error=found.max_abs_error,
         mean_abs_error=found.mean_abs_error,
-        graph_bytes=verdict.graph.ByteSize(),
+        graph_bytes=graph.ByteSize(),
         fp32_graph_bytes=_bare(model).ByteSize(),
         speedup=float(f"{fp32_s / variant_s:.3g}"),
         timed_at=(image.shape[high + 1], image.shape[high]),

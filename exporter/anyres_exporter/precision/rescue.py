@@ -34,7 +34,7 @@ def ranked(maker: Maker, fp32: Runtime, images: Iterable[NDArray[Any]]) -> Kept:
     expected = [fp32(image) for image in images]
 
     def damage(layer: str) -> float:
-        alone = Runtime(maker.make([each for each in maker.layers if each != layer]))
+        alone = Runtime(maker.judged([each for each in maker.layers if each != layer]))
         pairs = zip(expected, map(alone, images), strict=True)
         return max(_noise(right, wrong) for right, wrong in pairs)
 

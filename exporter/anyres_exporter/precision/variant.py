@@ -82,9 +82,11 @@ def faster(model: Path, asked: Asked, out: Path, report: Report = lambda _: None
         verdict = judge.rescued(calibration, held_out, report)
     _refuse_below(verdict, asked, len(judge.maker.layers))
     report("timing")
-    precision = recorded(model, asked, verdict, card, (len(calibration), len(held_out)))
-    made = card_of(card, analysis, verdict.graph, precision, model)
-    return Made(write(verdict.graph, made, out), made, precision)
+    graph = judge.maker.make(verdict.kept)
+    pictures = (len(calibration), len(held_out))
+    precision = recorded((model, graph), asked, verdict, card, pictures)
+    made = card_of(card, analysis, graph, precision, model)
+    return Made(write(graph, made, out), made, precision)
 
 
 def _card(model: Path, analysis: Analysis) -> Card:
