@@ -93,7 +93,7 @@ def strips(assets: Path) -> dict[str, tuple[NDArray[Any], NDArray[Any]]]:
 @pytest.mark.skipif(
     not (ROOT / "out/training" / LABELS).is_file(), reason="needs the labels of the training"
 )
-@pytest.mark.parametrize("tile", ["never", "2048x2048"])
+@pytest.mark.parametrize("tile", ["never", pytest.param("2048x2048", marks=pytest.mark.exhaustive)])
 def test_the_held_out_strips_score_what_the_training_measured(
     tile: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
