@@ -566,3 +566,22 @@ def test_the_stamped_cards_are_what_the_tests_think(tmp_path: Path) -> None:
     assert [*outputs["stride4"].stride, *outputs["stride4"].offset] == [4, 4, 0, 0]
     assert list(outputs["unpadded"].offset) == [2, 3]
     assert outputs["stride4_map"].layout == "NHW"
+
+
+@pytest.mark.parametrize("tile", ["never", "16x16"])
+def test_a_graph_of_bytes_that_answers_classes_needs_no_scaling(
+    tile: str, data: Data, tmp_path: Path
+) -> None:
+    model = onnx.parser.parse_model(
+        """<ir_version: 8, opset_import: ["" : 17]>
+        net (uint8[N,H,W,3] image) => (int64[N,H,W] classes)
+        { f = Cast <to=1> (image)
+          t = Transpose <perm=[0,3,1,2]> (f)
+          classes = ArgMax <axis=1, keepdims=0> (t) }"""
+    )
+    path = tmp_path / "bytes.onnx"
+    path.write_bytes(model.SerializeToString())
+    stamp(path, Told(name="bytes", task="segmentation"), bioimageio=False, force=False)
+    data.label("a", data.picture("a", 31, 45).argmax(axis=2))
+    report = evaluate(path, data.request(tiling=Tiling.parse(tile)))
+    assert np.trace(np.array(counts(report))) == report.coverage.compared == 31 * 45
