@@ -12,17 +12,17 @@ The mean IU is that of Long et al. (2015), section 5, with fp32's map in the pla
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from anyres_exporter.runtime import Runtime
 from anyres_proto.card import Output
 
 Array: TypeAlias = NDArray[Any]
+Model: TypeAlias = Callable[[Array], Mapping[str, Array]]  # a Runtime is one
 
 TOLERANCE = 0.02  # of the spread: five steps of 8 bits
 _NUMBERS = {"values", "top_k_scores"}
@@ -44,7 +44,7 @@ class Measured:
 
 
 def measured(
-    fp32: Runtime, variant: Runtime, images: Iterable[Array], outputs: tuple[Output, ...]
+    fp32: Model, variant: Model, images: Iterable[Array], outputs: tuple[Output, ...]
 ) -> Measured:
     """Run both on every picture and compare them.
 
@@ -85,7 +85,7 @@ def classes_of(answer: Array, output: Output) -> Array | None:
 
 
 def _spreads(
-    fp32: Runtime, images: Iterable[Array], outputs: tuple[Output, ...]
+    fp32: Model, images: Iterable[Array], outputs: tuple[Output, ...]
 ) -> Iterator[tuple[str, float]]:
     """From fp32's smallest to its largest answer, of the outputs that are numbers."""
     names = [output.name for output in outputs if output.meaning in _NUMBERS]

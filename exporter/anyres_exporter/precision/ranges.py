@@ -23,7 +23,7 @@ from anyres_exporter.runtime import Runtime
 Method: TypeAlias = Literal["entropy", "minmax"]
 Range: TypeAlias = tuple[float, float]
 
-BINS = 2048
+BINS, STRIDE = 2048, 8  # of a histogram; and between the thresholds that are tried
 SIGNED, UNSIGNED = 128, 256  # steps that 8 bits have on one side of zero
 _ABSENT = 1e-4  # the share that an empty step borrows, so that its logarithm exists
 
@@ -71,7 +71,7 @@ def threshold(counts: NDArray[np.int64], steps: int) -> int:
     """
     smooth = counts.astype(np.float64)
     smooth[0] = smooth[1]
-    kept = range(steps, counts.size + 1)
+    kept = range(steps, counts.size + 1, STRIDE)
     losses = [_divergence(smooth, bins, steps) for bins in kept]
     return kept[int(np.argmin(losses))]
 

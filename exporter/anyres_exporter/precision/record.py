@@ -41,7 +41,7 @@ def recorded(
         pictures: how many it was calibrated on, and compared on.
     """
     threads = os.cpu_count() or 1
-    image = noise(card)
+    image = noise(card, asked.side)
     model, graph = models
     fp32_s, variant_s = timed(*(Runtime(each, threads=threads) for each in models), image=image)
     high = 1 if card.input.layout == "NHWC" else 2

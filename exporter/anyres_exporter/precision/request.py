@@ -22,6 +22,7 @@ class Asked:
         method: how int8 finds the ranges of activations.
         min_agreement: the share of answers that must be fp32's, 0..1.
         rescue: keep the layers that hurt most in fp32 where that reaches it; else refuse.
+        side: pixels, of the square that both are timed on, as near as the model takes it.
     """
 
     kind: Kind
@@ -29,6 +30,7 @@ class Asked:
     method: Method = "minmax"
     min_agreement: float = 0.99
     rescue: bool = True
+    side: int = 512
 
     def __post_init__(self) -> None:
         """Raise BadRecipe for a share that is none."""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anyres_exporter.pictures import prepared
-from anyres_exporter.precision.halves import WINDOW, window_of
+from anyres_exporter.precision.halves import window_of
 from anyres_exporter.runtime import Runtime
 from anyres_proto.card import Card
 
@@ -29,7 +29,7 @@ def timed(*models: Runtime, image: NDArray[Any], runs: int = RUNS) -> tuple[floa
     return tuple(map(statistics.median, seconds))
 
 
-def noise(card: Card, side: int = WINDOW) -> NDArray[Any]:
+def noise(card: Card, side: int) -> NDArray[Any]:
     """A picture of noise for a model, `side` pixels a side or as near to it as its sizes allow."""
     image = card.input
     size = window_of(card.sizes, (side, side), side) or (
