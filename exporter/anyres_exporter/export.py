@@ -28,7 +28,9 @@ from anyres_exporter.card.write import write
 from anyres_exporter.errors import NotExportable, NotProven
 from anyres_exporter.proof import culprit
 from anyres_exporter.proof.compare import Comparison, Images, compare, noise
+from anyres_exporter.proof.narrowed import own_sizes, with_sizes
 from anyres_exporter.proof.original import Original
+from anyres_exporter.proof.proving import proof
 from anyres_exporter.proof.refusal import PIN, refuse_fixed
 from anyres_exporter.proof.sizes import Size, sizes_of
 from anyres_exporter.request import Sizes
@@ -95,8 +97,13 @@ def export(
     analysis = _analysed(subject.graph, description.name)
     if sizes.dynamic:
         refuse_fixed(analysis, description.name)
+        own = own_sizes(analysis.sizes, subject.oracle, description.input.channels, sizes.traced)
+        analysis = with_sizes(analysis, own)
     subject = _rewritten(subject, analysis, description, sizes, batteries)
+    narrow = analysis.sizes
     analysis = _analysed(subject.graph, description.name)
+    if subject.padding is None:
+        analysis = with_sizes(analysis, narrow)
     images = pixels if batteries.pixels == "bytes" else noise
     proofs = _proven(subject, analysis, description, images, report)
     card = composed(
@@ -185,16 +192,7 @@ def _proven(
                 node = culprit.find(subject.oracle, subject.graph, comparison, channels)
             breakers = analysis.tiling.breakers
             raise _not_proven(description, comparison, node or (breakers[0] if breakers else None))
-        found.append(
-            Proof(
-                batch=comparison.batch,
-                height=comparison.height,
-                width=comparison.width,
-                max_abs_error=comparison.max_abs_error,
-                max_rel_error=comparison.max_rel_error,
-                argmax_agreement=comparison.argmax_agreement,
-            )
-        )
+        found.append(proof(comparison))
     return tuple(found)
 
 
