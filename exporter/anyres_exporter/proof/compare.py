@@ -18,12 +18,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from anyres_exporter.errors import DoesNotRun, NotExportable
-from anyres_exporter.proof.difference import TOLERANCE, Answers, Array, Difference, differences
-from anyres_exporter.proof.sizes import RESIDUES, Size, sizes_to_prove
+from anyres_exporter.proof.difference import Answers, Array, Difference, differences
+from anyres_exporter.proof.sizes import Size
 from anyres_exporter.runtime import Runtime
 from anyres_exporter.trace.outputs import named
-
-__all__ = ["RESIDUES", "TOLERANCE", "Comparison", "compare", "noise", "sizes_to_prove"]
 
 Oracle: TypeAlias = nn.Module | Callable[[Array], Answers]
 _STOPPED = re.compile(r"running (\w+) node\. Name:'([^']*)' Status Message: (?:\S+\(\d+\) )?(.*)")
