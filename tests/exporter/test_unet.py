@@ -8,7 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from anyres_exporter.zoo.unet import UNet  # noqa: E402
+from anyres_exporter.zoo.unet import UNet, original_unet  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
@@ -80,3 +80,44 @@ def test_the_output_depends_on_every_parameter() -> None:
     unet = UNet(width=4, depth=2)
     unet(torch.rand(2, 3, 16, 16)).square().mean().backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in unet.parameters())
+
+
+@pytest.mark.parametrize(("pixels", "answered"), [(188, 4), (204, 20), (572, 388)])
+def test_the_paper_s_network_answers_for_what_it_sees_whole(pixels: int, answered: int) -> None:
+    with torch.inference_mode():
+        answer = original_unet(width=1)(torch.zeros(1, 1, pixels, 572))
+    assert answer.shape == (1, 2, answered, 388)
+
+
+@pytest.mark.parametrize(("depth", "smallest"), [(1, 18), (2, 44), (3, 92), (4, 188)])
+def test_valid_it_takes_its_steps_from_the_smallest_size_on_and_nothing_between(
+    depth: int, smallest: int
+) -> None:
+    # depth 2: 4 cells from the bottom are 8 above, 4 behind two convolutions, 8 and 4 at the end;
+    # 3 from the bottom would be 6, 2, 4 and none. So 8 go into it, 16 + 4 above, 40 + 4 pixels.
+    step, several = 2**depth, 8
+    taken = [
+        pixels
+        for pixels in range(smallest - step, smallest + several * step)
+        if valid_unet_takes(pixels, depth)
+    ]
+    assert taken == [smallest + step * k for k in range(several)]
+
+
+def valid_unet_takes(pixels: int, depth: int) -> bool:
+    try:
+        with torch.inference_mode():
+            return (
+                original_unet(width=1, depth=depth)(torch.zeros(1, 1, pixels, pixels)).numel() > 0
+            )
+    except RuntimeError:
+        return False
+
+
+def test_valid_and_of_one_pooling_it_is_the_same_padded_one_away_from_the_border() -> None:
+    torch.manual_seed(0)
+    same, valid = (UNet(width=2, depth=1, valid=valid).eval() for valid in (False, True))
+    valid.load_state_dict(same.state_dict())
+    image = torch.randn(1, 3, 38, 42)
+    with torch.inference_mode():
+        torch.testing.assert_close(valid(image), same(image)[:, :, 8:-8, 8:-8])

@@ -4,8 +4,8 @@ Each is made a few channels wide, with weights that keep its answers lively, exp
 against PyTorch eager.
 
 What is expected is worked out by hand. A U-Net of d poolings takes multiples of 2^d. Of valid
-convolutions, with d = 2: the bottom's last map has 2 cells at least, so 6 go into it, 12 + 4 into
-level 1, (32 + 4) + 4 ... 44 pixels, from 20 pixels inside on. FCNs take everything.
+convolutions with d = 2, 4 cells from the bottom are the fewest that leave any at the end, so 8 go
+into it, 16 + 4 above, 40 + 4 pixels; the answers begin 20 pixels inside. FCNs take everything.
 """
 
 from __future__ import annotations
