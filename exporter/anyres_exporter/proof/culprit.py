@@ -8,8 +8,8 @@ the graph is a module's is known in one of two ways:
                for anybody's graph, and for layers that were fused
     by scope   torch's exporter writes into each node the module that it comes from
 
-Between the last tensors that are right and the first that is wrong a few nodes are left. Of those
-the one that picks positions or sizes is named, if there is one; else the first that makes numbers.
+Between the tensors that are right and the first that is wrong a few nodes are left. Of those the
+first that works on pixels, not on sizes, is named.
 """
 
 from __future__ import annotations
@@ -34,7 +34,6 @@ from anyres_exporter.trace.outputs import named
 _SCOPES = "pkg.torch.onnx.name_scopes"
 _RUNTIME_NODE = re.compile(r"while running (\w+) node\. Name:'([^']*)'")
 _OUTPUT = "output "  # no module's name has a space
-_MOVERS = frozenset({"Gather", "GatherND", "Resize", "GridSample", "Slice", "Pad"})
 
 Values: TypeAlias = Mapping[str, Array]
 
@@ -85,16 +84,13 @@ def _first_wrong(
     tensors: Mapping[str, str],
 ) -> str | None:
     """The culprit, from what the modules and the tensors of the graph answer at the bad size."""
-    right: set[str] = set()
+    right = {tensor for value in expected.values() if (tensor := _holding(value, actual))}
     for module, value in expected.items():
         tensor = tensors.get(module)
-        if tensor is None:
-            continue
-        if not difference(tensor, value, actual[tensor]).agrees:
-            node = _suspect(_before(graph, tensor, right), actual)
+        if tensor is not None and not difference(tensor, value, actual[tensor]).agrees:
+            node = _suspect(graph, tensor, right)
             made_by = module if tensor in node.output else None
             return _label(node, _module_by_scope(node, model) or made_by, model)
-        right.add(tensor)
     return None
 
 
@@ -105,21 +101,25 @@ def _label(node: onnx.NodeProto, module: str | None, model: nn.Module) -> str:
     return f"'{node.name or node.output[0]}' ({node.op_type}){whence}"
 
 
-def _suspect(nodes: list[onnx.NodeProto], tensors: Values) -> onnx.NodeProto:
-    """Of the nodes from right tensors to a wrong one, the one to name."""
-    movers = (node for node in nodes if node.op_type in _MOVERS)
-    makers = (node for node in nodes if tensors[node.output[0]].dtype.kind == "f")
-    return next(movers, None) or next(makers, nodes[-1])
-
-
-def _before(graph: onnx.ModelProto, end: str, right: set[str]) -> list[onnx.NodeProto]:
-    """The nodes that lead to a tensor from others that are right, in order."""
-    wanted, found = {end}, []
+def _suspect(graph: onnx.ModelProto, wrong: str, right: set[str]) -> onnx.NodeProto:
+    """The first node on pixels, of those that lead to a wrong tensor from right ones."""
+    wanted, found = {wrong}, []
     for node in reversed(graph.graph.node):
         if not right.issuperset(wanted.intersection(node.output)):
             found.append(node)
             wanted.update(node.input)
-    return found[::-1]
+    pixels = _pixels(graph)
+    return next(node for node in reversed(found) if pixels.intersection(node.output))
+
+
+def _pixels(graph: onnx.ModelProto) -> set[str]:
+    """The tensors that depend on pixels, and not on the image's size alone."""
+    weights = {tensor.name for tensor in graph.graph.initializer}
+    found = {info.name for info in graph.graph.input} - weights
+    for node in graph.graph.node:
+        if node.op_type not in ("Shape", "Size") and found.intersection(node.input):
+            found.update(node.output)
+    return found
 
 
 def _module_outputs(model: nn.Module, image: Array) -> dict[str, Array]:

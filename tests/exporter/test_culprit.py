@@ -1,0 +1,136 @@
+"""Which node is named where a graph is not the model: the first that goes wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx.parser
+import pytest
+
+torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.torch
+
+from torch import Tensor, nn  # noqa: E402
+from torch.nn import functional as F  # noqa: E402
+
+from anyres_exporter.proof import culprit  # noqa: E402
+from anyres_exporter.proof.compare import compare  # noqa: E402
+from anyres_exporter.proof.sizes import Size  # noqa: E402
+
+
+class Net(nn.Module):
+    """Two branches, joined."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem, self.left = nn.Conv2d(1, 2, 3, padding=1), nn.Conv2d(2, 2, 3, padding=1)
+        self.pool, self.right = nn.MaxPool2d(2, 2), nn.Conv2d(2, 2, 1)
+        self.head = nn.Conv2d(2, 3, 1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        stem = self.stem(image)
+        left = self.left(stem)
+        right = F.interpolate(self.right(self.pool(stem)), scale_factor=2.0)
+        y: Tensor = self.head(self.join(stem, left, right))
+        return y
+
+    def join(self, _stem: Tensor, left: Tensor, right: Tensor) -> Tensor:
+        """What the head is given."""
+        return left + right
+
+
+NODES = """
+    s = Conv <kernel_shape=[3,3], pads=[1,1,1,1]> (image, stem_weight, stem_bias)
+    l = Conv <kernel_shape=[3,3], pads=[1,1,1,1]> (s, left_weight, left_bias)
+    p = MaxPool <kernel_shape=[2,2], strides=[2,2]> (s)
+    r = Conv <kernel_shape=[1,1]> (p, right_weight, right_bias)
+    roomy = Constant <value_floats = [1.0, 1.0, 2.0, 2.0]> ()
+    u = Resize <mode = "nearest", coordinate_transformation_mode = "asymmetric",
+                nearest_mode = "floor"> (r, , roomy)
+    j = Add (l, u)
+    y = Conv <kernel_shape=[1,1]> (j, head_weight, head_bias)
+"""
+MISTAKES = {  # what is written wrong -> the node and module that are named
+    ("p = MaxPool <", "p = AveragePool <"): "'p' (AveragePool) of module 'pool' (MaxPool2d)",
+    ("(s, left_weight", "(s, head_twice"): "'l' (Conv) of module 'left' (Conv2d)",
+    ('nearest_mode = "floor"', 'nearest_mode = "ceil"'): "'u' (Resize)",
+    ("y = Conv <kernel_shape=[1,1]> (j", "y = Conv <kernel_shape=[1,1]> (l"): "'y' (Conv)",
+}
+SIZE: Size = (1, 8, 6)
+
+
+def graph(nodes: str, opset: int = 17) -> onnx.ModelProto:
+    model: Any = onnx.parser.parse_model(
+        f"""<ir_version: 8, opset_import: ["" : {opset}]>
+        net (float[N,1,H,W] image) => (float[N,3,P,Q] y) {{ {nodes} }}"""
+    )
+    state = {name.replace(".", "_"): value.numpy() for name, value in Net().state_dict().items()}
+    state["head_twice"] = np.roll(state["left_weight"], 1, axis=0)
+    used = {name for node in model.graph.node for name in node.input}
+    model.graph.initializer.extend(
+        onnx.numpy_helper.from_array(value, name) for name, value in state.items() if name in used
+    )
+    made: onnx.ModelProto = model
+    return made
+
+
+def named(nodes: str) -> str | None:
+    (comparison,) = compare(Net(), graph(nodes), [SIZE], 1)
+    assert not comparison.agrees
+    return culprit.find(Net().eval(), graph(nodes), comparison, 1)
+
+
+@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake[1])
+def test_the_first_wrong_node_of_a_foreign_graph_is_named(mistake: tuple[str, str]) -> None:
+    found = named(NODES.replace(*mistake))
+    assert found is not None
+    assert found.startswith(MISTAKES[mistake].partition(" of module")[0])
+
+
+def test_a_size_that_is_right_tells_whose_tensor_is_whose() -> None:
+    """At 4x4 all is right; else the pool is, its map is lost after it, and a skip is no module."""
+
+    class Skipping(Net):
+        def join(self, *maps: Tensor) -> Tensor:
+            return maps[1] + maps[2] + F.relu(maps[0])
+
+    nodes = NODES.replace("j = Add (l, u)", "i = Add (l, u) j = Add (i, k)").replace(
+        "p = MaxPool <kernel_shape=[2,2], strides=[2,2]> (s)",
+        """k = Relu (s)
+        whole = Shape <start = 2> (s)
+        four = Constant <value_ints = [4, 4]> ()
+        is_four = Equal (whole, four)
+        as_number = Cast <to = 1> (is_four)
+        factor = ReduceMin <keepdims = 0> (as_number)
+        q = MaxPool <kernel_shape=[2,2], strides=[2,2]> (s)
+        p = Mul (q, factor)""",
+    )
+    right, wrong = compare(Skipping(), graph(nodes), [(1, 4, 4), SIZE], 1)
+    assert (right.agrees, wrong.agrees) == (True, False)
+    found = culprit.find(Skipping().eval(), graph(nodes), wrong, 1, agreed=(1, 4, 4))
+    assert found == "'p' (Mul)"
+
+
+def test_a_node_that_onnx_runtime_stops_at_is_named() -> None:
+    nodes = NODES.replace("j = Add (l, u)", "w = Transpose <perm = [0,1,3,2]> (u) j = Add (l, w)")
+    made = graph(nodes)
+    for node in made.graph.node:
+        node.name = f"node of {node.output[0]}"
+    (comparison,) = compare(Net(), made, [SIZE], 1)
+    assert culprit.find(Net(), made, comparison, 1) == "'node of j' (Add)"
+    assert comparison.said().startswith("ONNX Runtime stops at 'node of j' (Add): ")
+
+
+def test_where_the_model_itself_does_not_run_no_node_is_blamed() -> None:
+    class Even(Net):
+        def forward(self, image: Tensor) -> Tensor:
+            if image.shape[2] == 8:
+                raise ValueError("eight")
+            return super().forward(image)
+
+    (comparison,) = compare(Even(), graph(NODES), [SIZE], 1)
+    assert comparison.failure == "the model does not take it: eight"
+    assert culprit.find(Even(), graph(NODES), comparison, 1) is None
