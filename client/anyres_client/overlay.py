@@ -36,7 +36,12 @@ def needs(card: Card) -> tuple[tuple[str, ...], int]:
     """
     if shows_classes(card.task):
         return ("classes",), 1
-    return ("classes", "top_k"), min(HEAT_TOP_K, card.output.channels)
+    return ("classes", "top_k"), min(HEAT_TOP_K, _sorted_classes(card))
+
+
+def _sorted_classes(card: Card) -> int:
+    """How many classes can be sorted: those of the scores, or as many as the graph keeps."""
+    return max(view.channels for view in card.views)
 
 
 def of_classes(prediction: Prediction, photo: picture.Picture, alpha: float | None) -> Image.Image:

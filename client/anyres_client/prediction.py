@@ -90,12 +90,12 @@ class Prediction:
     def class_names(self) -> tuple[str, ...]:
         """One name a class; "class 7" where the card has none."""
         named = tuple(entry.name for entry in self.card.classes)
-        return named + tuple(f"class {i}" for i in range(len(named), self.card.output.channels))
+        return named + tuple(f"class {i}" for i in range(len(named), self._class_count))
 
     @cached_property
     def palette(self) -> NDArray[np.uint8]:
         """One colour a class, (classes, 3)."""
-        return class_colours(self.card.classes, self.card.output.channels)
+        return class_colours(self.card.classes, self._class_count)
 
     def shares(self, count: int | None = None) -> tuple[Share, ...]:
         """The classes that are in the class map, the most frequent first."""
@@ -111,10 +111,10 @@ class Prediction:
 
     def heat(self, class_index: int) -> NDArray[np.float32]:
         """The probability of one class in every cell, (h, w)."""
-        if not 0 <= class_index < self.card.output.channels:
+        if not 0 <= class_index < self._class_count:
             raise InvalidRequest(
                 f"{self.model} has no class {class_index}; its classes are 0 to "
-                f"{self.card.output.channels - 1}"
+                f"{self._class_count - 1}"
             )
         return heat.probability(self._scores(), class_index)
 
@@ -168,9 +168,13 @@ class Prediction:
             )
         return self.outputs[key]
 
+    @property
+    def _class_count(self) -> int:
+        return self.card.output.class_count
+
     def _scores(self) -> Mapping[str, NDArray[Any]]:
         """The outputs, where the network's own output may already be the probabilities."""
-        meaning = self.card.output.meaning
+        meaning = self.card.scores.meaning if self.card.scores else None
         if meaning == "values":
             raise InvalidRequest(f"{self.model} predicts values, not classes: use .logits")
         if meaning == "probabilities" and "logits" in self.outputs:

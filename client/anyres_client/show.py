@@ -100,7 +100,7 @@ def card_as_text(card: Card) -> None:
     rows = {
         "model": card.name,
         "": card.description,
-        "task": f"{card.task}, {len(card.classes) or card.output.channels} classes",
+        "task": f"{card.task}, {len(card.classes) or card.output.class_count} classes",
         "height": _axis(card.sizes.height),
         "width": _axis(card.sizes.width),
         "answers": _answers(card),

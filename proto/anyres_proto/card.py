@@ -234,6 +234,17 @@ class Output(_Frozen):
     stride: tuple[Fraction, Fraction] = (Fraction(1), Fraction(1))
     offset: tuple[Fraction, Fraction] = (Fraction(0), Fraction(0))
 
+    @property
+    def class_count(self) -> int:
+        """How many classes its numbers tell apart."""
+        if self.meaning == "mask" and self.channels == 1:
+            return 2
+        if self.classes is not None:
+            return self.classes
+        if self.meaning in ("class_map", "top_k_classes"):
+            return 2**8 if self.dtype == "uint8" else 2**16
+        return self.channels
+
     def grid(self, shape: Sequence[int]) -> tuple[int, int]:
         """The height and width of an output of this shape; 1x1 if it is no map."""
         if len(shape) not in (3, 4):
@@ -409,3 +420,16 @@ class Card(Description):
     def output(self) -> Output:
         """The first output: the one that is served, and that `tiling` and the field speak of."""
         return self.outputs[0]
+
+    @property
+    def views(self) -> tuple[Output, ...]:
+        """The first output, and the others that are made of the same scores."""
+        first, *others = self.outputs
+        return (first, *(each for each in others if each.source and each.source == first.source))
+
+    @property
+    def scores(self) -> Output | None:
+        """The view that is nearest to the network's own answer; None where the graph keeps none."""
+        by_meaning = {view.meaning: view for view in reversed(self.views)}
+        found = (by_meaning.get(meaning) for meaning in ("logits", "probabilities", "values"))
+        return next((view for view in found if view), None)

@@ -22,7 +22,7 @@ from PIL import Image
 from anyres_proto.card import Card, ClassName, Output
 from anyres_server.errors import InvalidRequest
 from anyres_server.model import Array, Floats, OutputKind, Size
-from anyres_server.views import TOP_K, classes_of, views
+from anyres_server.views import TOP_K, views
 
 PNG_EFFORT = 3  # 6, the default, takes ten times as long for a tenth less
 GOLDEN_ANGLE = 0.381966  # of a full turn: neighbouring classes get colours far apart
@@ -91,7 +91,7 @@ class Reduction:
         }
 
     def _png(self, class_map: Array) -> Array:
-        colours = palette(self.card.classes, classes_of(self.views[OutputKind.CLASS_MAP]))
+        colours = palette(self.card.classes, self.views[OutputKind.CLASS_MAP].class_count)
         if len(colours) <= 256:
             image = Image.fromarray(class_map)
             image.putpalette(colours.tobytes())
@@ -191,5 +191,5 @@ def _leading(kind: OutputKind, how: Reduction) -> tuple[int, ...]:
 
 def _dtype(kind: OutputKind, how: Reduction) -> DTypeLike:
     if kind is OutputKind.CLASS_MAP:
-        return np.uint8 if classes_of(how.views[kind]) <= 256 else np.uint16
+        return np.uint8 if how.views[kind].class_count <= 256 else np.uint16
     return np.uint16 if kind is OutputKind.TOP_K_CLASSES else np.float32

@@ -13,7 +13,7 @@ as a further output: outputs of one `source` are views of one answer, and any of
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from anyres_proto.card import Card, Meaning, Output
 from anyres_server.errors import InvalidRequest
@@ -53,28 +53,11 @@ def views(card: Card, kinds: Sequence[OutputKind], top_k: int) -> dict[OutputKin
     Raises:
         InvalidRequest: none tells it.
     """
-    every = tuple(_of_one_source(card))
-    _refuse_untold(card, every, kinds)
-    able = {kind: _able(every, kind, top_k) for kind in dict.fromkeys(map(needed, kinds))}
-    alone = next((view for view in every if all(view in found for found in able.values())), None)
+    _refuse_untold(card, kinds)
+    able = {kind: _able(card, kind, top_k) for kind in dict.fromkeys(map(needed, kinds))}
+    together = (view for view in card.views if all(view in found for found in able.values()))
+    alone = next(together, None)
     return {kind: alone or found[0] for kind, found in able.items()}
-
-
-def classes_of(view: Output) -> int:
-    """How many classes there are to choose from."""
-    if view.meaning == "mask":
-        return 2
-    if view.classes is not None:
-        return view.classes
-    return 2**16 if view.meaning in ("class_map", "top_k_classes") else view.channels
-
-
-def _of_one_source(card: Card) -> Iterator[Output]:
-    first, *others = card.outputs
-    yield first
-    for other in others:
-        if first.source is not None and other.source == first.source:
-            yield other
 
 
 def _tells(view: Output) -> frozenset[OutputKind]:
@@ -85,13 +68,13 @@ def _tells(view: Output) -> frozenset[OutputKind]:
     return TELLS[view.meaning]
 
 
-def _refuse_untold(card: Card, every: Sequence[Output], kinds: Sequence[OutputKind]) -> None:
-    told = frozenset[OutputKind]().union(*map(_tells, every))
+def _refuse_untold(card: Card, kinds: Sequence[OutputKind]) -> None:
+    told = frozenset[OutputKind]().union(*map(_tells, card.views))
     untold = [kind.value for kind in kinds if needed(kind) not in told]
     if untold:
         raise InvalidRequest(
-            f"model {card.name!r} gives {_GIVES[every[0].meaning]}, so there is no {min(untold)}; "
-            f"{_advice(told)}"
+            f"model {card.name!r} gives {_GIVES[card.output.meaning]}, "
+            f"so there is no {min(untold)}; {_advice(told)}"
         )
 
 
@@ -102,8 +85,10 @@ def _advice(told: frozenset[OutputKind]) -> str:
     return f"ask for {names}" if names else "ask for its output as a tensor"
 
 
-def _able(every: Sequence[Output], kind: OutputKind, top_k: int) -> list[Output]:
-    told = [view for view in every if kind in _tells(view)]
+def _able(card: Card, kind: OutputKind, top_k: int) -> list[Output]:
+    told = [view for view in card.views if kind in _tells(view)]
+    if kind is K.LOGITS:
+        return [view for view in told if view == card.scores]
     if kind not in TOP_K:
         return told
     able = [view for view in told if 1 <= top_k <= view.channels]

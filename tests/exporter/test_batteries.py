@@ -249,7 +249,7 @@ def test_what_is_known_of_the_plain_network_is_found_in_the_fitted_graph(
 
 
 def test_a_card_stamped_on_a_fitted_graph_says_what_goes_in_and_what_comes_out(
-    tmp_path: Path,
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "net.onnx"
     onnx.save(fit(network(), pixels="bytes", answer="top_k", k=2, keep_logits=True), path)
@@ -264,6 +264,16 @@ def test_a_card_stamped_on_a_fitted_graph_says_what_goes_in_and_what_comes_out(
     ]
     assert {each.source for each in card.outputs} == {"logits"}
     assert card.provenance["assumed"] == "input.colour, output.meaning"
+    capsys.readouterr()
+    assert main(["card", "show", str(path)]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    for words in (
+        "'image', 3 channels, RGB, bytes,",
+        "'classes', the 2 best classes of 5: a map",
+        "'confidences', the 2 best probabilities of 5: a map",
+        "'logits', 5 channels of logits: a map",
+    ):
+        assert words in shown
 
 
 REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import pytest
 from hypothesis import assume, given
@@ -197,3 +198,50 @@ def test_tiles_are_exact_only_where_both_axes_have_a_rule() -> None:
     axis = AxisTiling(alignment=1, halo_before=0, halo_after=0)
     assert Tiling(height=axis, width=axis).exact
     assert not UNET.tiling.exact
+
+
+def test_outputs_of_one_source_are_views_and_the_nearest_to_the_network_are_its_scores() -> None:
+    made: dict[str, Any] = {"classes": 30, "dense": True, "source": "s"}
+    classes = Output(name="classes", meaning="class_map", channels=1, dtype="uint8", **made)
+    odds = Output(name="odds", meaning="probabilities", channels=30, **made)
+    scores = Output(name="scores", meaning="logits", channels=30, **made)
+    other = Output(name="other", meaning="logits", channels=30, dense=True, source="o")
+    for outputs, views, own in (
+        ((classes, other), (classes,), None),
+        ((classes, odds, other), (classes, odds), odds),
+        ((classes, odds, other, scores), (classes, odds, scores), scores),
+        ((other, scores), (other,), other),
+    ):
+        card = UNET.model_copy(update={"outputs": outputs})
+        assert card.views == views
+        assert card.scores == own
+
+
+@pytest.mark.parametrize(
+    ("output", "count"),
+    [
+        ({"meaning": "logits", "channels": 7}, 7),
+        ({"meaning": "class_map", "channels": 1, "classes": 21}, 21),
+        ({"meaning": "class_map", "channels": 1, "dtype": "uint8"}, 256),
+        ({"meaning": "top_k_classes", "channels": 5, "classes": 1000, "dtype": "uint16"}, 1000),
+        ({"meaning": "mask", "channels": 1}, 2),
+        ({"meaning": "mask", "channels": 4}, 4),
+    ],
+)
+def test_classes_are_counted_by_what_the_numbers_are(output: dict[str, Any], count: int) -> None:
+    assert Output(dense=True, **output).class_count == count
+
+
+@pytest.mark.parametrize(
+    ("layout", "shape", "size"),
+    [("NCHW", (2, 5, 3, 4), (3, 4)), ("NHWC", (2, 3, 4, 5), (3, 4)), ("NHW", (2, 3, 4), (3, 4))],
+)
+def test_sizes_are_found_in_any_layout(
+    layout: Any, shape: tuple[int, ...], size: tuple[int, int]
+) -> None:
+    assert Output(channels=5, dense=True, layout=layout).grid(shape) == size
+    assert Output(channels=5, dense=False).grid((2, 5)) == (1, 1)
+    if layout != "NHW":
+        image = ImageInput(channels=5, mean=(0,) * 5, std=(1,) * 5, layout=layout)
+        assert image.size(shape) == size
+        assert image.shape(2, *size) == shape

@@ -181,6 +181,21 @@ async def test_kept_scores_tell_everything(serve: Any, fit: Fit, logits: Any, pn
     np.testing.assert_allclose(found[5], scores, atol=1e-4)
 
 
+@pytest.mark.parametrize("keep", [True, False])
+async def test_probabilities_that_the_graph_makes_are_told_from_kept_scores(
+    serve: Any, fit: Fit, logits: Any, png: Png, keep: bool
+) -> None:
+    fit("unet", answer="softmax", keep_logits=keep)
+    pixels = picture(10, 12)
+    scores = logits("unet", pixels)
+    async with serve() as served:
+        (own,) = arrays(await served.predict("unet", png(pixels), LOGITS))
+        found = arrays(await served.predict("unet", png(pixels), PROBABILITIES, CLASSES))
+    np.testing.assert_allclose(own, scores if keep else softmax(scores), atol=1e-4)
+    np.testing.assert_allclose(found[0], softmax(scores), atol=1e-4)
+    assert agree(found[1], scores.argmax(axis=0))
+
+
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
 async def test_the_best_classes_come_from_the_graph(
     serve: Any, fit: Fit, logits: Any, png: Png, layout: str

@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from anyres_proto.card import Card, Term
+from anyres_proto.card import Card, ImageInput, Output, Term
 
 Value = TypeVar("Value")
 
@@ -57,17 +57,37 @@ def _tensors(card: Card) -> RenderableType:
     mean, std = (", ".join(f"{n:g}" for n in numbers) for numbers in (image.mean, image.std))
     table.add_row(
         Text("in", "bold"),
-        Text(f"'{image.name}', {image.channels} channels, {image.colour}"),
+        Text(f"'{image.name}', {_image(image)}"),
         Text(f"(pixel * {_plain(image.scale)} - ({mean})) / ({std})", "dim"),
     )
     for output in card.outputs:
         what = "a map" if output.dense else "one answer for the whole image"
         table.add_row(
             Text("out", "bold"),
-            Text(f"'{output.name}', {output.channels} channels of {output.meaning}: {what}"),
+            Text(f"'{output.name}', {_numbers(output)}: {what}"),
             Text(_names(card) if output is card.output else "", "dim"),
         )
     return table
+
+
+def _image(image: ImageInput) -> str:
+    """Floats are usual, bytes and channels that come last are said."""
+    words = [f"{image.channels} channels", image.colour]
+    words += ["bytes"] if image.dtype == "uint8" else []
+    words += ["channels last"] if image.layout == "NHWC" else []
+    return ", ".join(words)
+
+
+def _numbers(output: Output) -> str:
+    if output.meaning == "class_map":
+        return f"one of {output.class_count} classes, {output.dtype}"
+    if output.meaning == "mask":
+        return f"{output.channels} mask{'s' * (output.channels > 1)} of 0 and 1"
+    if output.meaning.startswith("top_k"):
+        what = "classes" if output.meaning == "top_k_classes" else "probabilities"
+        return f"the {output.channels} best {what} of {output.class_count}"
+    last = ", channels last" if output.layout == "NHWC" else ""
+    return f"{output.channels} channels of {output.meaning}{last}"
 
 
 def _plain(scale: float) -> str:
