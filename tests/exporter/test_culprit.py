@@ -134,3 +134,35 @@ def test_where_the_model_itself_does_not_run_no_node_is_blamed() -> None:
     (comparison,) = compare(Even(), graph(NODES), [SIZE], 1)
     assert comparison.failure == "the model does not take it: eight"
     assert culprit.find(Even(), graph(NODES), comparison, 1) is None
+
+
+def test_layers_that_were_fused_are_right_where_the_last_of_them_is() -> None:
+    """Torch's names say 'conv' of a node that has the batch norm in it; what is wrong is 'head'."""
+
+    class Normed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.conv, self.norm = nn.Conv2d(1, 2, 1, bias=False), nn.BatchNorm2d(2)
+            nn.init.constant_(self.norm.weight, 0.5)
+            self.head = nn.Conv2d(2, 3, 1, bias=False)
+
+        def forward(self, image: Tensor) -> Tensor:
+            y: Tensor = self.head(self.norm(self.conv(image)))
+            return y
+
+    model = Normed().eval()
+    made: Any = onnx.parser.parse_model(
+        """<ir_version: 8, opset_import: ["" : 17]>
+        net (float[N,1,H,W] image) => (float[N,3,P,Q] y) {
+            c = Conv (image, fused)
+            y = Conv (c, wrong) }"""
+    )
+    fused = model.conv.weight.detach().numpy() * np.float32(0.5)
+    wrong = 2 * model.head.weight.detach().numpy()
+    for name, value in {"fused": fused, "wrong": wrong}.items():
+        made.graph.initializer.append(onnx.numpy_helper.from_array(value, name))
+    for node, module in zip(made.graph.node, ("conv", "head"), strict=True):
+        node.metadata_props.add(key="pkg.torch.onnx.name_scopes", value=f"['', '{module}', '']")
+    (comparison,) = compare(model, made, [SIZE], 1)
+    assert culprit.find(model, made, comparison, 1) == "'y' (Conv) of module 'head' (Conv2d)"
