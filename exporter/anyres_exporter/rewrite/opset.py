@@ -28,6 +28,11 @@ def newest() -> int:
     return next(opset for opset in range(NEWEST_WITHOUT_LOSS, OLDEST - 1, -1) if _loads(opset))
 
 
+def opset_of(model: ModelProto) -> int:
+    """The opset of ONNX's own operators that a graph is written in."""
+    return next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+
+
 def at_opset(model: ModelProto, opset: int) -> ModelProto:
     """The same graph in the operators of this opset; the model itself where it is of it already.
 
@@ -36,7 +41,7 @@ def at_opset(model: ModelProto, opset: int) -> ModelProto:
     """
     if opset < OLDEST:
         raise NotExportable(f"opset {opset} is too old; ask for {OLDEST} or newer")
-    source = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+    source = opset_of(model)
     if source == opset:
         return model
     result = converted(model, source, opset) if opset < source else _raised(model, opset)

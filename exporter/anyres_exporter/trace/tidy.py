@@ -1,7 +1,7 @@
 """What torch writes into a graph that is not the model, taken out of it.
 
 torch's exporter notes where it was called from: paths of this machine in stack traces, its own
-nodes, symbols that it numbered (s53). None of it is a function of the model's definition and
+nodes, names that it numbered (s53). None of it is a function of the model's definition and
 weights, so two exports of one model would be two different files. What stays is the name of the
 module that a node comes from, by which a wrong node is found.
 """
@@ -16,14 +16,15 @@ from onnx import AttributeProto, GraphProto, ModelProto, NodeProto
 
 SCOPES = "pkg.torch.onnx.name_scopes"  # the modules around a node, outermost first
 _AXES = {0: "batch", 2: "height", 3: "width"}
+_SYMBOL = re.compile(r"[A-Za-z_]\w*")  # in a sum like ((s53 - 1)//2) + 1
 
 
 def tidy(graph: ModelProto) -> None:
     """Leave nothing in a graph, in place, but the model and the modules that its nodes come from.
 
-    Open axes of a 4-dimensional input are called batch, height and width, those of an output as
-    the input's where they are the same, else by the output's name. The shapes of what lies between
-    are left to shape inference.
+    An image's open axes are called batch, height and width, and every shape in the graph is stated
+    in these words. They are kept because ONNX Runtime reads off them which tensors are of one
+    size, and fuses more where it knows: a MobileNetV3 runs as 114 nodes with them, 134 without.
     """
     graph.producer_name, graph.producer_version = "anyres", version("anyres")
     graph.doc_string = ""
@@ -48,10 +49,9 @@ def _graphs(graph: GraphProto) -> Iterator[GraphProto]:
 
 
 def _tidy_graph(graph: GraphProto) -> None:
-    del graph.value_info[:]
     graph.doc_string = ""
     del graph.metadata_props[:]
-    for value in (*graph.input, *graph.output):
+    for value in (*graph.input, *graph.output, *graph.value_info):
         value.doc_string = ""
         del value.metadata_props[:]
     for tensor in graph.initializer:
@@ -76,14 +76,10 @@ def _name_axes(graph: GraphProto) -> None:
     for value in graph.input:
         for axis, dim in enumerate(value.type.tensor_type.shape.dim):
             if dim.dim_param:
-                name = _AXES.get(axis, f"{value.name}_{axis}")
-                dim.dim_param = words.setdefault(dim.dim_param, name)
-    for value in graph.output:
-        for axis, dim in enumerate(value.type.tensor_type.shape.dim):
+                words.setdefault(dim.dim_param, _AXES.get(axis, f"{value.name}_{axis}"))
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        for dim in value.type.tensor_type.shape.dim:
             if dim.dim_param:
-                own = f"{_identifier(value.name)}_{_AXES.get(axis, axis)}"
-                dim.dim_param = words.setdefault(dim.dim_param, own)
-
-
-def _identifier(name: str) -> str:
-    return re.sub(r"\W", "_", name)
+                dim.dim_param = _SYMBOL.sub(
+                    lambda found: words.get(found[0], found[0]), dim.dim_param
+                )
