@@ -6,19 +6,14 @@ nothing of graphs; whatever the exporter makes of flattening and pooling, both m
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
-import warnings
-from collections.abc import Callable, Iterator
-from typing import Literal
+from collections.abc import Callable
 
-import onnx
 import pytest
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.torch
 
+from tests.exporter.convolutionalize_exports import Exporter, exported  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
 from anyres_exporter.rewrite.convolutionalize.call import Pool  # noqa: E402
@@ -29,7 +24,6 @@ from anyres_exporter.runtime import Runtime  # noqa: E402
 from anyres_exporter.sources.convolutionalize import convolutionalize  # noqa: E402
 from anyres_exporter.zoo.mobilenet_v2 import MobileNetV2  # noqa: E402
 
-Exporter = Literal["script", "dynamo"]
 EXPORTERS = pytest.mark.parametrize("exporter", ["script", "dynamo"])
 # torch's new exporter takes half a minute for the 52 convolutions.
 EXPORTERS_OF_MOBILENET = pytest.mark.parametrize(
@@ -85,34 +79,6 @@ FLATTENING: dict[str, tuple[Callable[[], nn.Module], int]] = {
     "AlexNet-like": (AlexNetLike, 43),
     "VGG-like": (VGGLike, 32),
 }
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    logger = logging.getLogger("torch")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)
-
-
-def exported(model: nn.Module, side: int, exporter: Exporter) -> onnx.ModelProto:
-    """The classifier at its native size, as torch writes it by default."""
-    image = torch.randn(1, 3, side, side)
-    names = {"input_names": ["image"], "output_names": ["logits"]}
-    with quiet():
-        if exporter == "dynamo":
-            program = torch.onnx.export(model, (image,), dynamo=True, verbose=False, **names)
-            assert program is not None
-            file: onnx.ModelProto = program.model_proto
-            return file
-        written = io.BytesIO()
-        torch.onnx.export(model, (image,), written, dynamo=False, **names)
-    return onnx.load_from_string(written.getvalue())
 
 
 @EXPORTERS
