@@ -18,7 +18,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import onnx
-from onnx import ModelProto, NodeProto, TensorProto, helper
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper
 
 from anyres_exporter.precision.half_weights import narrowed_weights
 from anyres_exporter.precision.maker import Maker, bare, named, weighted
@@ -88,26 +88,45 @@ def _to(cast: NodeProto) -> int:
 
 
 def _rehearsed(graph: ModelProto, kept: Collection[str]) -> ModelProto:
-    """In fp32, with rounded weights, and every value of a node that is not kept rounded."""
-    weights = narrowed_weights(graph, kept)
-    made = onnx.shape_inference.infer_shapes(weights)
-    inner = (*made.graph.input, *made.graph.output, *made.graph.value_info)
-    floats = {v.name for v in inner if v.type.tensor_type.elem_type == TensorProto.FLOAT}
-    nodes = [each for node in made.graph.node for each in _rounding(node, kept, floats)]
-    del weights.graph.node[:], weights.graph.value_info[:]
-    weights.graph.node.extend(nodes)
-    return weights
+    """In fp32, with rounded weights, and every value rounded that an fp16 node takes or makes."""
+    made = narrowed_weights(graph, kept)
+    inferred = onnx.shape_inference.infer_shapes(graph).graph
+    known = (*inferred.input, *inferred.output, *inferred.value_info)
+    floats = {v.name for v in known if v.type.tensor_type.elem_type == TensorProto.FLOAT}
+    wide = {v.name for v in inferred.input} | _made_by(inferred, kept)
+    own = {node.name for node in graph.graph.node} - set(kept)
+    nodes: list[NodeProto] = []
+    for name in (value.name for value in inferred.input if value.name in floats):
+        nodes.extend(_rounding(name, name + _NARROW))
+    for node in made.graph.node:
+        rounded = node.name in own
+        takes = {name: name + _NARROW for name in node.input if rounded and name in wide & floats}
+        gives = {name: name + _WIDE for name in node.output if rounded and name in floats}
+        nodes.append(_renamed(node, takes, gives))
+        for name, unrounded in gives.items():
+            nodes.extend(_rounding(unrounded, name))
+        for name in node.output:
+            if name in wide & floats:
+                nodes.extend(_rounding(name, name + _NARROW))
+    del made.graph.node[:], made.graph.value_info[:]
+    made.graph.node.extend(nodes)
+    return made
 
 
-def _rounding(node: NodeProto, kept: Collection[str], floats: set[str]) -> Iterator[NodeProto]:
-    """The node, and for each of its float values a cast down and one up."""
-    rounded = NodeProto()
-    rounded.CopyFrom(node)
-    named = [name for name in node.output if name in floats and node.name not in kept]
-    for index, name in enumerate(node.output):
-        if name in named:
-            rounded.output[index] = name + _WIDE
-    yield rounded
-    for name in named:
-        yield helper.make_node("Cast", [name + _WIDE], [name + _NARROW], to=TensorProto.FLOAT16)
-        yield helper.make_node("Cast", [name + _NARROW], [name], to=TensorProto.FLOAT)
+def _made_by(graph: GraphProto, names: Collection[str]) -> set[str]:
+    return {value for node in graph.node if node.name in names for value in node.output}
+
+
+def _renamed(node: NodeProto, takes: dict[str, str], gives: dict[str, str]) -> NodeProto:
+    copy = NodeProto()
+    copy.CopyFrom(node)
+    copy.input[:] = [takes.get(name, name) for name in node.input]
+    copy.output[:] = [gives.get(name, name) for name in node.output]
+    return copy
+
+
+def _rounding(name: str, rounded: str) -> Iterator[NodeProto]:
+    """A cast down and one up; the runtime leaves such a pair alone where a graph has it."""
+    half = f"{rounded}.fp16"
+    yield helper.make_node("Cast", [name], [half], to=TensorProto.FLOAT16)
+    yield helper.make_node("Cast", [half], [rounded], to=TensorProto.FLOAT)

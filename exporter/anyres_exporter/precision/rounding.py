@@ -22,6 +22,7 @@ BETWEEN = frozenset(
     """AveragePool Clip Concat Flatten GlobalAveragePool LeakyRelu MaxPool Relu Reshape Sigmoid
     Squeeze Transpose Unsqueeze""".split()
 )
+CUTS = frozenset({"Clip", "Relu"})  # a layer's own range in 8 bits does their work
 OPERATORS = tuple(sorted(LAYERS | JOINS | BETWEEN | {"Resize"}))
 
 
@@ -70,11 +71,13 @@ def _fed(candidates: list[NodeProto], constant: set[str]) -> list[NodeProto]:
 
 
 def _used(fed: list[NodeProto]) -> list[NodeProto]:
-    """Without those whose values no 8-bit node takes."""
+    """Without those whose values no 8-bit node takes, but for layers and what cuts off theirs."""
+    layers = {name for node in fed if node.op_type in LAYERS for name in node.output}
     wanted: set[str] = set()
     found = []
     for node in reversed(fed):
-        if node.op_type in LAYERS or not wanted.isdisjoint(node.output):
+        cuts = node.op_type in CUTS and node.input[0] in layers
+        if node.op_type in LAYERS or cuts or not wanted.isdisjoint(node.output):
             wanted.update(node.input)
             found.append(node)
     return found[::-1]
