@@ -119,6 +119,22 @@ REFUSED: dict[str, tuple[str, Shapes, dict[str, Array], str, str]] = {
         "'j' (Concat)",
         "answers of different maps",
     ),
+    "rounded numbers": (
+        """flat = Flatten (map) q = QuantizeLinear (flat, scale) d = DequantizeLinear (q, scale)
+        out = MatMul (d, w1)""",
+        {"w1": (CELLS, 5)},
+        {"scale": np.array(0.1, np.float32)},
+        "'q' (QuantizeLinear)",
+        "convert the float32 model",
+    ),
+    "numbers of half precision": (
+        """flat = Flatten (map) h = Cast <to=10> (flat) m = MatMul (h, half)
+        out = Cast <to=1> (m)""",
+        {},
+        {"half": np.linspace(-1, 1, 5 * CELLS, dtype=np.float16).reshape(CELLS, 5)},
+        "'m' (MatMul)",
+        "its weights are float16; convert the float32 model",
+    ),
     "the batch averaged": (
         "flat = Flatten (map) m = MatMul (flat, w1) out = ReduceMean <axes=[0]> (m)",
         {"w1": (CELLS, 5)},

@@ -79,8 +79,6 @@ class Call:
         if value.size == 1:
             known = name in self.source.graph.constants
             return name if known else self.graft.constant(value, name)
-        if self.node.op_type in _BY_AXIS:
-            self.refuse(f"'{name}' has a number for each position of an axis")
         values = spread(view, value)
         if values is None:
             self.refuse(f"'{name}' is larger than what it meets")
@@ -93,5 +91,4 @@ class Call:
         raise at(self.node.label, reason)
 
 
-_BY_AXIS = ("DequantizeLinear", "QuantizeLinear")
 Rule: TypeAlias = Callable[[Call], View]

@@ -73,6 +73,8 @@ def convolved(call: Call) -> View:
 
 def _convolution(call: Call, view: View, weights: Matrix, bias: Matrix | None) -> View:
     """`weights` is (in, out) over the view's last dimension."""
+    if weights.dtype not in (np.float32, np.float64):
+        call.refuse(f"its weights are {weights.dtype}; convert the float32 model")
     seen = view.dims[-1]
     left = "".join(view.dims[:-1])
     if "n" in seen:

@@ -21,8 +21,8 @@ from anyres_exporter.rewrite.convolutionalize.pointwise_rules import joined, nor
 from anyres_exporter.rewrite.convolutionalize.pool_rules import pooled, pooled_globally, reduced
 
 _POINTWISE = """
-    Abs Add Cast Celu Clip DequantizeLinear Div Dropout Elu Erf Exp Gelu HardSigmoid HardSwish
-    Identity LeakyRelu Log Max Min Mish Mul Neg PRelu Pow QuantizeLinear Reciprocal Relu Selu
+    Abs Add Cast Celu Clip Div Dropout Elu Erf Exp Gelu HardSigmoid HardSwish
+    Identity LeakyRelu Log Max Min Mish Mul Neg PRelu Pow Reciprocal Relu Selu
     Shrink Sigmoid Softplus Softsign Sqrt Sub Sum Swish Tanh ThresholdedRelu
 """.split()
 _REDUCTIONS = "ReduceL1 ReduceL2 ReduceMax ReduceMean ReduceMin ReduceSum ReduceSumSquare".split()

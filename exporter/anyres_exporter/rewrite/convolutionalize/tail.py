@@ -134,7 +134,10 @@ def _refuse_unknown(source: Classifier, node: Node, views: tuple[View | None, ..
             raise at(node.label, f"nothing is known of '{name}', a further output of another node")
 
 
+_QUANTIZED = "it rounds what it is given; convert the float32 model, and make that faster"
 _WITHOUT_ROW = {
+    "DequantizeLinear": _QUANTIZED,
     "GatherND": "it picks cells whose places an export worked out from the traced size, as it does "
     "for an adaptive pool to several cells",
+    "QuantizeLinear": _QUANTIZED,
 }
