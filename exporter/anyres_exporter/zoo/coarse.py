@@ -15,7 +15,10 @@ from anyres_exporter.zoo.unet import UNet
 
 
 class Coarse(nn.Module):
-    """(n, c, h, w) to (n, classes, h, w), in steps of `factor` times the network's step."""
+    """(n, c, h, w) to (n, classes, h, w), in steps of `factor` times the network's step.
+
+    Up to `factor` - 1 rows and columns more are no whole cell: a rim without an answer.
+    """
 
     def __init__(self, network: nn.Module, factor: int) -> None:
         super().__init__()
