@@ -14,15 +14,17 @@ that pads with zeros after it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import onnx_ir as ir
-from onnx import ModelProto, ValueInfoProto
+from onnx import GraphProto, ModelProto, ValueInfoProto
 from onnx_ir.passes import PassManager
 from onnx_ir.passes import common as passes
 from onnxscript import optimizer
 from onnxscript.rewriter import RewritePass
 from onnxscript.rewriter.rules import common as rules
+
+from anyres_exporter.errors import NotExportable
 
 _ROUNDS = 4  # of folding and rewriting, at most; each may make room for the other
 _RULES = (
@@ -53,20 +55,34 @@ _NOTES = "pkg.onnxscript."  # what its rewriter notes on the nodes that it made
 
 
 def simplified(graph: ModelProto) -> ModelProto:
-    """The same function of the same images, in fewer nodes; `graph` is left as it is."""
+    """The same function of the same images, in fewer nodes; `graph` is left as it is.
+
+    Raises:
+        NotExportable: it is no graph, or something in it cannot be folded.
+    """
     bare = ModelProto()
     bare.CopyFrom(graph)
     del bare.graph.value_info[:]
-    model = ir.from_proto(bare)
-    passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
-    PassManager([_Folding(), RewritePass(_RULES), *_tidying()], steps=_ROUNDS, early_stop=True)(
-        model
-    )
-    result = ir.to_proto(model)
-    del result.graph.value_info[:]
-    result.graph.value_info.extend(_stated(graph, result))
+    try:
+        result = ir.to_proto(_optimized(ir.from_proto(bare)))
+    except (ir.serde.SerdeError, ir.passes.PassError) as error:
+        raise NotExportable(f"the graph cannot be simplified: {_cause(error)}") from error
+    _state(result.graph, graph.graph)
     _forget_notes(result)
     return result
+
+
+def _optimized(model: ir.Model) -> ir.Model:
+    steps = (_Folding(), RewritePass(_RULES), *_tidying())
+    passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+    return PassManager(steps, steps=_ROUNDS, early_stop=True)(model).model
+
+
+def _cause(error: BaseException) -> str:
+    """What went wrong at the bottom, in its first line."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return str(error).strip().splitlines()[0]
 
 
 class _Folding(ir.passes.InPlacePass):
@@ -89,11 +105,32 @@ def _tidying() -> tuple[ir.passes.InPlacePass, ...]:
     )
 
 
-def _stated(before: ModelProto, after: ModelProto) -> Iterable[ValueInfoProto]:
-    """What the file said of tensors that are still made."""
-    made = {name for node in after.graph.node for name in node.output}
-    made -= {value.name for value in after.graph.output}
-    return (value for value in before.graph.value_info if value.name in made)
+def _state(graph: GraphProto, given: GraphProto) -> None:
+    """Shapes as the file stated them, in its words, where what is inferred allows it."""
+    inferred = {value.name: _sizes(value) for value in graph.value_info}
+    believed = [
+        value
+        for value in given.value_info
+        if value.name in inferred and _allowed(_sizes(value), inferred[value.name])
+    ]
+    for field in ("input", "output", "value_info"):
+        del getattr(graph, field)[:]
+    graph.input.extend(given.input)
+    graph.output.extend(given.output)
+    graph.value_info.extend(believed)
+
+
+def _allowed(stated: Sequence[int | None], inferred: Sequence[int | None]) -> bool:
+    """Whether every size that is stated follows from the inputs, too."""
+    return len(stated) == len(inferred) and all(
+        size in (None, found) for size, found in zip(stated, inferred, strict=True)
+    )
+
+
+def _sizes(value: ValueInfoProto) -> list[int | None]:
+    """None for an open axis."""
+    dims = value.type.tensor_type.shape.dim
+    return [dim.dim_value if dim.HasField("dim_value") else None for dim in dims]
 
 
 def _forget_notes(model: ModelProto) -> None:
