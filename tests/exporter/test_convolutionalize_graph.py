@@ -201,6 +201,38 @@ FLATTENING = (
         {"k1": (HIDDEN, CHANNELS, *MAP), "b1": (HIDDEN,), "k2": (5, HIDDEN, 1, 1)},
     ),
     Tail(
+        "Keras: a batch norm of the flattened NHWC map, folded to Mul and Add, then a layer",
+        """nhwc = Transpose <perm=[0,2,3,1]> (map) flat = Reshape (nhwc, target)
+        s = Mul (flat, gain) a = Add (b0, s) t = Sub (a, one) d = Div (t, two)
+        m = MatMul (d, w1) h = Add (m, b1) r = Relu (h) out = MatMul (r, w2)""",
+        {
+            "gain": (CELLS,),
+            "b0": (CELLS,),
+            "w1": (CELLS, HIDDEN),
+            "b1": (HIDDEN,),
+            "w2": (HIDDEN, 5),
+        },
+        {
+            "target": whole(-1, CELLS),
+            "one": np.array([1], np.float32),
+            "two": np.array(2, np.float32),
+        },
+    ),
+    Tail(
+        "torch: BatchNorm1d of the flattened map, subtracted from a table, then a layer",
+        """flat = Flatten (map) n = BatchNormalization <epsilon=0.01> (flat, g, b, m, v)
+        k = Dropout (n) s = Sub (table, k) out = Gemm <transB=1> (s, w1, b1)""",
+        {
+            "g": (CELLS,),
+            "b": (CELLS,),
+            "m": (CELLS,),
+            "table": (1, CELLS),
+            "w1": (5, CELLS),
+            "b1": (5,),
+        },
+        {"v": np.linspace(0.5, 2, CELLS, dtype=np.float32)},
+    ),
+    Tail(
         "one class, by a vector",
         "flat = Flatten (map) m = MatMul (flat, w1) out = Sigmoid (m)",
         {"w1": (CELLS,)},

@@ -60,6 +60,29 @@ REFUSED: dict[str, tuple[str, Shapes, dict[str, Array], str, str]] = {
         "'s' (PRelu)",
         "not the same at every cell",
     ),
+    "a scale of its own for every cell that no layer takes": (
+        """flat = Flatten (map) s = Mul (flat, slopes) r = Relu (s) out = MatMul (r, w1)""",
+        {"slopes": (CELLS,), "w1": (CELLS, 5)},
+        {},
+        "'s' (Mul)",
+        "no layer takes them",
+    ),
+    "a scale of its own for every cell that is pooled": (
+        """s = Mul (map, table) t = Reshape (s, target) u = Mul (t, slopes)
+        p = ReduceMean <axes=[2], keepdims=0> (u) out = MatMul (p, w1)""",
+        {"table": (1, CHANNELS, 1, 1), "slopes": (1, 1, 30), "w1": (CHANNELS, 5)},
+        TARGET,
+        "'u' (Mul)",
+        "no layer takes them",
+    ),
+    "a scale of its own for every cell of tokens": (
+        f"""{TOKENS} s = Mul (x, slopes) y = MatMul (s, wq)
+        m = ReduceMean <axes=[1], keepdims=0> (y) out = MatMul (m, w1)""",
+        {"slopes": (1, 30, 1), "wq": (CHANNELS, 6), "w1": (6, 5)},
+        TARGET,
+        "'s' (Mul)",
+        "no layer takes them",
+    ),
     "softmax over cells": (
         "flat = Flatten (map) s = Softmax <axis=1> (flat) out = MatMul (s, w1)",
         {"w1": (CELLS, 5)},

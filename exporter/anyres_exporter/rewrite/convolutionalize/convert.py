@@ -101,7 +101,7 @@ def convert(source: Classifier, *, pool: Pool = "keep") -> Converted:
 
 def _answer(source: Classifier, output: str, views: Mapping[str, View]) -> Answer:
     view = views[output]
-    if not view.contracted:
+    if view.owed or not view.contracted:
         raise NotConvertible(
             f"its output '{output}' is the last map laid flat, not an answer for the whole of it"
         )

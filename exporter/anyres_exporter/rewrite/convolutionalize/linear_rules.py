@@ -7,12 +7,14 @@ behind NHWC the row of channel c at (y, x) is (y * k_w + x) * C + c, behind NCHW
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from anyres_exporter.rewrite.convolutionalize.call import Call
+from anyres_exporter.rewrite.convolutionalize.refusal import at
 from anyres_exporter.rewrite.convolutionalize.view import View, ordered
 
 Matrix = NDArray[Any]
@@ -86,15 +88,30 @@ def _convolution(call: Call, view: View, weights: Matrix, bias: Matrix | None) -
     if inputs != view.extents.of(seen):
         call.refuse(f"its weights take {inputs} values, and {view.extents.of(seen)} are there")
     kernel = ordered(weights.T.reshape(out, *extents), f"n{seen}")
+    if view.owed:
+        kernel, bias = _paid(call, view, kernel, bias)
     names = [view.map, call.graft.constant(kernel, _stem(call, 1))]
     if bias is not None:
-        names.append(call.graft.constant(bias, _stem(call, 2)))
+        names.append(call.graft.constant(bias, _stem(call, 2) if call.given(2) else call.stem))
     taps = kernel.shape[2:]
     made = call.graft.node("Conv", names, call.stem, kernel_shape=taps)
     rows, columns = view.cells
     contracted = "".join(axis for axis in seen if axis in "hw")
-    view = view.shrunk(contracted, made, (rows - taps[0] + 1, columns - taps[1] + 1))
+    cells = rows - taps[0] + 1, columns - taps[1] + 1
+    view = replace(view.shrunk(contracted, made, cells), owed=None)
     return view.with_channels(out, (*view.dims[:-1], "c"), made)
+
+
+def _paid(call: Call, view: View, kernel: Matrix, bias: Matrix | None) -> tuple[Matrix, Matrix]:
+    """The kernel and the bias with what the view owes taken in."""
+    assert view.owed is not None, "the caller has looked"
+    if kernel.shape[1:] != view.extents[1:]:
+        raise at(
+            view.owed.node, "it has numbers of its own for every cell, and no layer takes them"
+        )
+    exact = kernel.astype(np.float64)
+    shift = (exact * view.owed.shift).sum((1, 2, 3)) + (0 if bias is None else bias)
+    return (exact * view.owed.scale).astype(kernel.dtype), shift.astype(kernel.dtype)
 
 
 def _bias(call: Call, weights: Matrix) -> Matrix:

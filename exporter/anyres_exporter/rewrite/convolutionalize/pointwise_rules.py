@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from anyres_exporter.rewrite.convolutionalize.affine_rules import normalising, owing
 from anyres_exporter.rewrite.convolutionalize.call import Call
 from anyres_exporter.rewrite.convolutionalize.view import View
 
@@ -15,6 +16,9 @@ _LINEAR_BY_A_CONSTANT = frozenset({"Mul", "Div"})
 
 def pointwise(call: Call) -> View:
     """Activations, arithmetic with constants, and with another view of the same cells."""
+    owed = owing(call)
+    if owed is not None:
+        return owed
     met = _met(call)
     inputs = [
         view.map if view else call.along(index, met) if call.given(index) else ""
@@ -52,10 +56,10 @@ def _met(call: Call) -> View:
 
 
 def normalised(call: Call) -> View:
-    """BatchNormalization over the channels: the same node."""
+    """BatchNormalization over the channels: the same node; over flattened cells what it owes."""
     view = call.only
-    if len(view.dims) < 2 or view.dims[1] not in ("c", ""):
-        call.refuse("it normalises every cell of the flattened window by numbers of its own")
+    if view.owed or len(view.dims) < 2 or view.dims[1] not in ("c", ""):
+        return normalising(call)
     names = [view.map, *call.node.inputs[1:]]
     return replace(view, map=call.graft.copy(call.node.proto, names))
 

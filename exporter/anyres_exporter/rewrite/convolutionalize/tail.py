@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from anyres_analyzer.graph.graph import Node
 from anyres_analyzer.graph.window import window_of
+from anyres_exporter.rewrite.convolutionalize.affine_rules import TAKES_OWED
 from anyres_exporter.rewrite.convolutionalize.call import Call, Pool
 from anyres_exporter.rewrite.convolutionalize.graft import Graft
 from anyres_exporter.rewrite.convolutionalize.refusal import NotConvertible, at
@@ -129,6 +130,10 @@ def _refuse_unknown(source: Classifier, node: Node, views: tuple[View | None, ..
     if node.op_type not in RULES:
         why = _WITHOUT_ROW.get(node.op_type, f"no convolution stands for operator {node.op_type}")
         raise at(node.label, why)
+    owed = next((view.owed for view in views if view is not None and view.owed), None)
+    seen = sum(view is not None for view in views)
+    if owed and (node.op_type not in TAKES_OWED or seen > 1):
+        raise at(owed.node, "it has numbers of its own for every cell, and no layer takes them")
     for name, view in zip(node.inputs, views, strict=True):
         if name and view is None and source.sees_pixels(name):
             raise at(node.label, f"nothing is known of '{name}', a further output of another node")

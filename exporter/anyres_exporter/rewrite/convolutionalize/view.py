@@ -15,7 +15,7 @@ So a weight over a flattened window knows which channel and cell each of its num
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any, NamedTuple
 
@@ -39,12 +39,26 @@ class Extents(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Affine:
+    """`scale * x + shift`, each (1, c, h, w) or broadcast to that, as `node` has it."""
+
+    scale: NDArray[Any]
+    shift: NDArray[Any]
+    node: str
+
+    def then(self, scale: NDArray[Any] | float, shift: NDArray[Any] | float) -> Affine:
+        """Another one after this."""
+        return replace(self, scale=self.scale * scale, shift=self.shift * scale + shift)
+
+
+@dataclass(frozen=True)
 class View:
     """A tensor of the tail at the native size: a window of `map`, a tensor of the new graph.
 
     `map` is (n, c, h', w') and has `cells` (h, w) at the native size; behind a pool that was
     dropped these are more than the window's. `root` is the last map of the classifier that it comes
-    from. `bent` is the first node behind a dropped pool that is not linear.
+    from. `bent` is the first node behind a dropped pool that is not linear. `owed` is still to be
+    applied to the window: the weights that contract it will.
     """
 
     map: str
@@ -53,6 +67,7 @@ class View:
     cells: tuple[int, int]
     root: str
     bent: str | None = None
+    owed: Affine | None = field(default=None, compare=False)
 
     @classmethod
     def of_map(cls, name: str, shape: Sequence[int]) -> View:
