@@ -22,7 +22,7 @@ NETWORKS: dict[str, tuple[str, str, dict[str, tuple[int, ...]]]] = {
         y = Add (painted, same)""",
         {"w1": (8, 3, 4, 2), "w2": (8, 2, 4, 2), "w3": (2, 3, 1, 1)},
     ),
-    # A U-Net of one level without padding: 10 + 2k pixels give 2 + 2k.
+    # A U-Net of one level without padding: 12 + 2k pixels give 2 + 2k, the first for pixel 5.
     "valid": (
         MAPS,
         """skip = Conv <kernel_shape=[3,3]> (image, w1)
@@ -34,8 +34,21 @@ NETWORKS: dict[str, tuple[str, str, dict[str, tuple[int, ...]]]] = {
         sides = Constant <value_ints=[2,3]> ()
         middle = Slice (skip, two, less_two, sides)
         both = Concat <axis=1> (middle, up)
-        y = Conv <kernel_shape=[3,3]> (both, w4)""",
-        {"w1": (4, 3, 3, 3), "w2": (4, 4, 3, 3), "w3": (4, 4, 2, 2), "w4": (2, 8, 3, 3)},
+        joined = Conv <kernel_shape=[3,3]> (both, w4)
+        y = Conv <kernel_shape=[3,3]> (joined, w5)""",
+        {
+            "w1": (4, 3, 3, 3),
+            "w2": (4, 4, 3, 3),
+            "w3": (4, 4, 2, 2),
+            "w4": (2, 8, 3, 3),
+            "w5": (2, 2, 3, 3),
+        },
+    ),
+    # Takes 5 pixels at least, and gives 4 fewer.
+    "shrinking": (
+        MAPS,
+        "y = Conv <kernel_shape=[5,5]> (image, w1)",
+        {"w1": (2, 3, 5, 5)},
     ),
     # Shrinks and grows again, so it needs 12 pixels, in steps of 4, and gives as many.
     "unpadded": (

@@ -104,7 +104,7 @@ TILED = [
         for name in BUILT_IN
         if name != "original U-Net"
     ),
-    *("patches", "valid", "unpadded", "stem"),
+    *("patches", "valid", "shrinking", "unpadded", "stem"),
 ]
 STEPS: dict[str, Size] = {"patches": (4, 2), "pyramid": (8, 8), "stem": (4, 4)}
 
@@ -366,24 +366,29 @@ def test_an_answer_for_the_whole_image_cannot_be_padded_and_is_named() -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_network_without_padding_answers_for_every_pixel(mode: PadMode) -> None:
-    run = Runtime(opened("valid", mode))
+@pytest.mark.parametrize("name", ["valid", "shrinking"])
+def test_a_network_without_padding_answers_for_every_pixel(name: str, mode: PadMode) -> None:
+    run = Runtime(opened(name, mode))
     for size in [(1, 1), (2, 3), (9, 10), (40, 31)]:
         assert first(run(noise(*size))).shape == (1, 2, *size)
-    assert set(analyze(opened("valid", mode)).output.offset) == {0}
+    assert set(analyze(opened(name, mode)).output.offset) == {0}
 
 
-def test_where_a_network_without_padding_answers_by_itself_it_still_does() -> None:
+@pytest.mark.parametrize(("name", "border"), [("valid", 5), ("shrinking", 2)])
+def test_where_a_network_without_padding_answers_by_itself_it_still_does(
+    name: str, border: int
+) -> None:
     """The overlap-tile strategy of the U-Net paper adds a border, and moves nothing."""
-    own = first(Runtime(graph_of("valid"))(noise(30, 24)))
-    assert own.shape == (1, 2, 22, 16)
-    answer = first(Runtime(opened("valid", "reflect"))(noise(30, 24)))
-    np.testing.assert_allclose(answer[..., 4:-4, 4:-4], own, atol=1e-6)
+    own = first(Runtime(graph_of(name))(noise(30, 24)))
+    assert own.shape == (1, 2, 30 - 2 * border, 24 - 2 * border)
+    answer = first(Runtime(opened(name, "reflect"))(noise(30, 24)))
+    np.testing.assert_allclose(answer[..., border:-border, border:-border], own, atol=1e-6)
 
 
 def test_the_border_of_a_network_without_padding_is_its_answer_to_the_mirrored_image() -> None:
-    image = np.pad(noise(9, 11), [(0, 0), (0, 0), (4, 5), (4, 5)], "reflect")
-    own = first(Runtime(graph_of("valid"))(image))[..., :9, :11]
+    """6 pixels before, since the pool's lattice has a period of 2; so the answers begin with 1."""
+    image = np.pad(noise(9, 11), [(0, 0), (0, 0), (6, 7), (6, 7)], "reflect")
+    own = first(Runtime(graph_of("valid"))(image))[..., 1:10, 1:12]
     answer = first(Runtime(opened("valid", "reflect"))(noise(9, 11)))
     np.testing.assert_allclose(answer, own, atol=1e-6)
 

@@ -31,7 +31,7 @@ from typing import Literal, TypeAlias
 from anyres_analyzer import Analysis
 from anyres_analyzer.graph.layout import NCHW, Layout
 from anyres_analyzer.output import Output
-from anyres_analyzer.sizes.contract import Progression
+from anyres_analyzer.sizes.contract import AxisContract
 from anyres_exporter.errors import NotProven
 from anyres_proto.card import AxisPadding, Padding
 
@@ -126,31 +126,18 @@ class _Map:
 
 @dataclass(frozen=True)
 class _Axis:
-    """One axis of a network: sizes that it takes, and its outputs along it at those."""
+    """One axis of a network, and its outputs along it."""
 
-    sizes: Progression
+    sizes: AxisContract
     alignment: int
     maps: tuple[_Map, ...]
 
     @classmethod
     def of(cls, analysis: Analysis, index: int) -> _Axis:
-        """Of the sizes that are taken, those at which most of the image is answered.
-
-        A convolution that rounds down takes more, and leaves the last pixels without an answer.
-        Among equals, multiples of the step: they are what people have.
-        """
+        """Axis 0 is H, 1 is W."""
         contract = (analysis.sizes.height, analysis.sizes.width)[index]
         alignment = lcm(contract.step, analysis.periods[index])
-        taken = (Progression(contract.minimum, contract.step), *contract.also)
-        axes = [
-            cls(sizes, alignment, tuple(_maps(analysis, index, alignment, sizes)))
-            for sizes in taken
-        ]
-        return max(axes, key=_Axis._answered)
-
-    def _answered(self) -> tuple[int, bool, int]:
-        least = min(output.least for output in self.maps)
-        return least, self.sizes.minimum % self.sizes.step == 0, -self.sizes.minimum
+        return cls(contract, alignment, tuple(_maps(analysis, index, alignment)))
 
     @property
     def before(self) -> int:
@@ -189,10 +176,11 @@ class _Axis:
         )
 
 
-def _maps(analysis: Analysis, index: int, alignment: int, sizes: Progression) -> Iterator[_Map]:
+def _maps(analysis: Analysis, index: int, alignment: int) -> Iterator[_Map]:
     """Every output along one axis, its surplus found by trying all residues of its lattice."""
-    other = (analysis.sizes.width, analysis.sizes.height)[index].at_least(alignment)
-    first = sizes.minimum + sizes.step * -(-alignment // sizes.step)
+    axes = (analysis.sizes.height, analysis.sizes.width)
+    sizes, other = axes[index], axes[1 - index].at_least(alignment)
+    first = sizes.at_least(alignment)
     for output in analysis.outputs:
         stride = output.stride[index]
         tried = range(first, first + lcm(sizes.step, stride.numerator), sizes.step)
