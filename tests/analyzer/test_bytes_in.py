@@ -125,6 +125,38 @@ def test_multiply_adds_are_those_of_the_plain_network_at_any_size(
         fitted.cost(31, 48)
 
 
+@pytest.mark.parametrize("answer", ["logits", "argmax", "channels last"])
+def test_what_bytes_are_scaled_by_is_no_parameter(answer: str, plain: Analysis) -> None:
+    fitted = analyze(graph(BYTES, ANSWERS[answer]))
+    assert fitted.weights == plain.weights
+    assert fitted.parameters == sum(
+        np.prod(WEIGHTS[name]) for name in ("k", "down", "mid", "up", "score")
+    )
+
+
+def test_layers_are_for_the_same_wherever_the_channels_come() -> None:
+    body = """
+        a = Conv <strides=[4,4]> ({}, k)
+        b = Flatten (a)
+        y = Gemm (b, fc)
+    """
+    kinds = []
+    for image, start in (
+        ("float[N,3,16,16] x", "p = Identity (x)"),
+        ("uint8[N,16,16,3] x", "t = Transpose <perm=[0,3,1,2]> (x) p = Cast <to=1> (t)"),
+    ):
+        model = onnx.parser.parse_model(
+            f'<ir_version: 8, opset_import: ["" : 18]> net ({image}) => (float y) '
+            f"{{ {start} {body.format('p')} }}"
+        )
+        for name, shape in (("k", (5, 3, 4, 4)), ("fc", (80, 7))):
+            model.graph.initializer.append(
+                numpy_helper.from_array(np.ones(shape, np.float32), name)
+            )
+        kinds.append([weight.kind for weight in analyze(model).weights])
+    assert kinds[0] == kinds[1] == ["k x k convolution", "fc over space"]
+
+
 def test_a_pixel_of_bytes_takes_one_byte_a_channel() -> None:
     model = onnx.parser.parse_model(
         '<ir_version: 8, opset_import: ["" : 18]> net (uint8[N,H,W,3] image) => (float y) '

@@ -237,6 +237,7 @@ def test_what_is_known_of_the_plain_network_is_found_in_the_fitted_graph(
     assert graph.receptive_field == plain.receptive_field
     assert graph.output.dense
     assert graph.cost(64, 66).macs == plain.cost(64, 66).macs
+    assert graph.parameters == plain.parameters
     meanings = {
         "logits": "logits",
         "softmax": "probabilities",

@@ -41,9 +41,7 @@ class _Operand(NamedTuple):
 
 def axes_of(graph: Graph, tensors: Tensors) -> dict[str, Axes]:
     """The axes of every tensor that depends on pixels."""
-    n, c, height, width = tensors[graph.image.name].shape
-    pixels = (_Factor(height, frozenset({0})),), (_Factor(width, frozenset({1})),)
-    found: dict[str, _Dims] = {graph.image.name: (*_plain((n, c)), *pixels)}
+    found: dict[str, _Dims] = {graph.image.name: _of_image(graph, tensors)}
     for node in graph.nodes:
         if node.op_type in ("Shape", "Size") or not any(name in found for name in node.inputs):
             continue
@@ -59,6 +57,13 @@ def axes_of(graph: Graph, tensors: Tensors) -> dict[str, Axes]:
             resized = (_sized(dim, size) for dim, size in zip(dims, shape, strict=False))
             found[name] = tuple(resized) if len(dims) == len(shape) else _plain(shape)
     return {name: tuple(map(_axes, dims)) for name, dims in found.items()}
+
+
+def _of_image(graph: Graph, tensors: Tensors) -> _Dims:
+    dims = list(_plain(tensors[graph.image.name].shape))
+    for axis, side in enumerate(graph.layout.sides):
+        dims[side] = (_Factor(dims[side][0].size, frozenset({axis})),)
+    return tuple(dims)
 
 
 def _plain(shape: Sequence[int]) -> _Dims:

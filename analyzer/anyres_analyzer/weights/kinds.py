@@ -54,7 +54,8 @@ def weights(graph: Graph, tensors: Tensors) -> tuple[Weight, ...]:
 
     What is made of constants alone (a transposed or quantized weight) belongs to the layer that
     meets it with the image, and a bias that is added by a node of its own to the layer before it.
-    Statistics of a batch norm and the scales and zero points of quantization are not learned.
+    Statistics of a batch norm, the scales and zero points of quantization and what the bytes of an
+    image are scaled by are not learned.
     """
     axes = axes_of(graph, tensors)
     found: list[Weight] = []
@@ -95,7 +96,7 @@ _NOT_LEARNED = frozenset({"Clip", "Resize", "Upsample", "Pad"})
 def _given(graph: Graph) -> frozenset[str]:
     """The constants that no training has changed by a gradient."""
     reshaped = frozenset(n for node in graph.nodes if node.op_type == "Reshape" for n in node.made)
-    return frozenset().union(
+    return _scales_of_bytes(graph).union(
         *(
             graph.origins.get(name, ())
             for node in graph.nodes
@@ -103,6 +104,18 @@ def _given(graph: Graph) -> frozenset[str]:
             for name in node.inputs[index : index + 1]
         )
     )
+
+
+def _scales_of_bytes(graph: Graph) -> frozenset[str]:
+    """The constants that pixels meet on their way from bytes to numbers."""
+    if graph.image.elem_type != onnx.TensorProto.UINT8:
+        return frozenset()
+    pixels, met = {graph.image.name}, frozenset[str]()
+    for node in graph.nodes:
+        if node.op_type in _OF_PIXELS and not pixels.isdisjoint(node.inputs):
+            pixels.update(node.made)
+            met = met.union(*(graph.origins.get(name, ()) for name in node.inputs))
+    return met
 
 
 def _neutral(graph: Graph, node: Node, reshaped: frozenset[str]) -> tuple[int, ...]:
@@ -192,4 +205,5 @@ def _along_channels(shape: Sequence[int], axes: Axes) -> bool:
 
 _OF_CHANNELS = frozenset({"BatchNormalization", "GroupNormalization", "InstanceNormalization"})
 _ARITHMETIC = frozenset({"Add", "Div", "Mul", "Sub"})
+_OF_PIXELS = _ARITHMETIC | {"Cast", "Gather", "Transpose"}
 _ELEMENTWISE = _ARITHMETIC | {"LayerNormalization", "RMSNormalization"}
