@@ -1,7 +1,7 @@
 """Export: a model and what its author says about it become one ONNX file that has been proven.
 
     trace ─┐
-           ├─> analyse ─> rewrite (any size, batteries) ─> prove ─> compose the card ─> write
+           ├─> analyse ─> rewrite (any size, batteries, opset) ─> prove ─> card ─> write
     open ──┘
 
 A PyTorch model is traced; a graph that is there already has its axes opened. Declared is not
@@ -39,6 +39,7 @@ from anyres_exporter.rewrite.batteries.batteries import PLAIN, Batteries
 from anyres_exporter.rewrite.batteries.eager import Fitted, pixels
 from anyres_exporter.rewrite.batteries.fitted import fitted
 from anyres_exporter.rewrite.opened import opened
+from anyres_exporter.rewrite.opset import OLDEST, at_opset, newest, opset_of
 from anyres_exporter.rewrite.pad_rule import pad_rule
 from anyres_exporter.trace.tidy import tidy
 from anyres_exporter.trace.trace import trace, traceable
@@ -100,6 +101,8 @@ def export(
         own = own_sizes(analysis.sizes, subject.oracle, description.input.channels, sizes.traced)
         analysis = with_sizes(analysis, own)
     subject = _rewritten(subject, analysis, description, sizes, batteries)
+    if opset is not None:
+        subject = replace(subject, graph=at_opset(subject.graph, opset))
     narrow = analysis.sizes
     analysis = _analysed(subject.graph, description.name)
     if subject.padding is None:
@@ -147,19 +150,20 @@ def _traced(model: nn.Module, description: Description, sizes: Sizes, folder: Pa
     example = torch.zeros(2, description.input.channels, *sizes.traced)
     model, names = traceable(model, example)
     log = folder / f"{description.name}.export.log"
-    graph = trace(model, example, names, dynamic_size=sizes.dynamic, opset=20, log=log)
+    graph = trace(model, example, names, dynamic_size=sizes.dynamic, opset=newest(), log=log)
     tidy(graph)
     return Subject(graph, model)
 
 
 def _given(model: onnx.ModelProto, sizes: Sizes) -> Subject:
     """A graph is its own original, at the sizes that it was made for."""
-    given = Subject(model, Original(model), padding=_padding_of(model))
+    plain = at_opset(model, max(opset_of(model), OLDEST))
+    given = Subject(plain, Original(model), padding=_padding_of(model))
     if not sizes.dynamic:
         return given
     declared = analyze(model)
     pinned = (declared.sizes.height.maximum, declared.sizes.width.maximum) != (None, None)
-    return replace(given, graph=opened(model), only=tuple(sizes_of(declared)) if pinned else ())
+    return replace(given, graph=opened(plain), only=tuple(sizes_of(declared)) if pinned else ())
 
 
 def _padding_of(model: onnx.ModelProto) -> Padding | None:

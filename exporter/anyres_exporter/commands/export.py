@@ -11,6 +11,7 @@ from anyres_exporter.commands import values
 
 _CODE, _IMAGE, _SAID = "Factories", "The image", "What the card says"
 _GRAPH, _BATTERIES = "The graph", "Batteries in the graph"
+_FASTER = "A faster variant"
 
 
 def export(
@@ -121,6 +122,46 @@ def export(
             help="Of outputs with channels.", show_default="NCHW", rich_help_panel=_BATTERIES
         ),
     ] = None,
+    precision: Annotated[
+        Literal["int8", "fp16"] | None,
+        typer.Option(
+            help="Write <name>-int8.onnx or <name>-fp16.onnx beside it.", rich_help_panel=_FASTER
+        ),
+    ] = None,
+    weights_fp16: Annotated[
+        bool,
+        typer.Option(
+            "--weights-fp16",
+            help="Write <name>-weights-fp16.onnx beside it: half the file, computed in fp32.",
+            rich_help_panel=_FASTER,
+        ),
+    ] = False,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Pictures: every other one to calibrate with, the rest to compare on.",
+            rich_help_panel=_FASTER,
+        ),
+    ] = None,
+    calibration_method: Annotated[
+        Literal["minmax", "entropy"],
+        typer.Option(help="How int8 finds the ranges of activations.", rich_help_panel=_FASTER),
+    ] = "minmax",
+    min_agreement: Annotated[
+        float,
+        typer.Option(
+            help="The share of answers that must be fp32's; below it nothing is written.",
+            rich_help_panel=_FASTER,
+        ),
+    ] = 0.99,
+    rescue: Annotated[
+        bool,
+        typer.Option(
+            help="Keep the layers that hurt most in fp32 where that reaches it.",
+            rich_help_panel=_FASTER,
+        ),
+    ] = True,
     name: Annotated[
         str | None, typer.Option(help="What to call it.", rich_help_panel=_SAID)
     ] = None,
@@ -183,8 +224,10 @@ def export(
 
     Example: anyres export torchvision:fcn_resnet50 --weights fcn.pth --out models
     """
-    from anyres_exporter.commands.run import run
+    from anyres_analyzer.errors import AnalysisError
+    from anyres_exporter.commands.run import run, run_faster
     from anyres_exporter.errors import ExportError
+    from anyres_exporter.precision.request import Asked, Kind
 
     if name is not None and len(targets) > 1:
         raise typer.BadParameter(f"--name is for one model; there are {len(targets)}")
@@ -215,10 +258,26 @@ def export(
         "input": _given(**image) or None,
     }
     try:
+        kinds: list[Kind] = [precision] if precision else []
+        kinds += ["weights-fp16"] if weights_fp16 else []
+        variants = [
+            Asked(kind, _pictures(calibration), calibration_method, min_agreement, rescue)
+            for kind in kinds
+        ]
         for target in targets:
-            run(target, _given(**said), out, assets)
-    except ExportError as error:
+            path = run(target, _given(**said), out, assets)
+            for asked in variants:
+                run_faster(path, asked, out)
+    except (AnalysisError, ExportError) as error:
         raise typer.BadParameter(str(error)) from error
+
+
+def _pictures(folder: Path | None) -> Path:
+    if folder is None:
+        raise typer.BadParameter(
+            "a faster variant is compared with fp32 on pictures; name a folder (--calibration DIR)"
+        )
+    return folder
 
 
 def _given(**options: Any) -> dict[str, Any]:

@@ -7,11 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from anyres_exporter.card.stamp import card_text
 from anyres_exporter.errors import BadRecipe
 from anyres_exporter.export import export
+from anyres_exporter.precision.request import Asked
+from anyres_exporter.precision.table import table
+from anyres_exporter.precision.variant import faster
 from anyres_exporter.proof.compare import Comparison
 from anyres_exporter.sources.recipe import RANDOM, Recipe, build, of_target
 from anyres_proto.card import Card
@@ -53,6 +57,22 @@ def run(target: str, said: Mapping[str, Any], out: Path, assets: Path | None) ->
         )
     console.print("\n".join(_summary(path, recipe, compared)))
     return path
+
+
+def run_faster(model: Path, asked: Asked, out: Path) -> Path:
+    """Make one faster variant of an exported model and print how it compares.
+
+    Raises:
+        ExportError: it does not answer as fp32 does, or cannot be made.
+        AnalysisError: the model cannot be analysed.
+    """
+    console = Console(highlight=False, soft_wrap=True)
+    with _progress(console) as progress:
+        task = progress.add_task(f"{asked.kind} of {model.stem}", total=None)
+        made = faster(model, asked, out, lambda words: progress.update(task, description=words))
+    console.print(f"{made.path}  {made.path.stat().st_size / 1e6:.1f} MB")
+    console.print(Padding(table(made.precision), (0, 0, 0, 2)))
+    return made.path
 
 
 def _summary(path: Path, recipe: Recipe, compared: list[Comparison]) -> Iterator[str]:
