@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +101,13 @@ def read(path: Path, size: Size | None = None) -> Classifier:
         AnalysisError: it cannot be read, or has no single image input.
         NotConvertible: it does not say what size it was made for, or says another.
     """
-    return classifier(_loaded(path), size)
+    model = _loaded(path)
+    weights = sum(map(_bytes, model.graph.initializer))
+    if weights > _LARGEST:
+        raise NotConvertible(
+            f"{path} has {weights / 1e9:.1f} GB of weights; at most {_LARGEST / 1e9:.1f} can be run"
+        )
+    return classifier(model, size)
 
 
 def classifier(model: onnx.ModelProto, size: Size | None = None) -> Classifier:
@@ -125,6 +132,13 @@ def _loaded(path: Path) -> onnx.ModelProto:
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise NotAModel(f"{path} cannot be read as ONNX: {reason}") from error
     return model
+
+
+def _bytes(tensor: onnx.TensorProto) -> int:
+    return prod(tensor.dims) * helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+
+
+_LARGEST = (1 << 31) - (1 << 26)  # bytes: a graph is run from one message, which ends at 2 GiB
 
 
 def _native(graph: Graph, size: Size | None) -> Size:
