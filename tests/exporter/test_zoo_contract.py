@@ -38,6 +38,7 @@ from anyres_exporter.proof.compare import answers_of, noise  # noqa: E402
 from anyres_exporter.proof.difference import TOLERANCE  # noqa: E402
 from anyres_exporter.request import Sizes  # noqa: E402
 from anyres_exporter.runtime import Runtime  # noqa: E402
+from anyres_exporter.trace.outputs import named  # noqa: E402
 from anyres_exporter.zoo.catalogue import CATALOGUE, Entry  # noqa: E402
 
 Answers: TypeAlias = Mapping[str, NDArray[Any]]
@@ -162,6 +163,14 @@ def net(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 
 def test_every_network_of_the_catalogue_is_held_to_this() -> None:
     assert {case.name for case in (*QUICK, *SLOW)} == set(CATALOGUE)
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_without_arguments_it_takes_an_image_as_the_catalogue_says(name: str) -> None:
+    entry = CATALOGUE[name]
+    with torch.device("meta"):
+        answer = entry.factory().eval()(torch.empty(1, entry.channels, *entry.size))
+    assert {each.dim() for each in named(answer).values()} == {4 if entry.dense else 2}
 
 
 def test_sizes_are_those_of_its_architecture_and_nobody_declares_more(net: Exported) -> None:

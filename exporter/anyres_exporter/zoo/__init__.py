@@ -1,1 +1,1 @@
-"""Our own definitions of the networks that we export, one a file."""
+"""Our own definitions of the field's networks; `catalogue` has them all."""
