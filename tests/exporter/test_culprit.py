@@ -18,6 +18,9 @@ from torch.nn import functional as F  # noqa: E402
 from anyres_exporter.proof import culprit  # noqa: E402
 from anyres_exporter.proof.compare import compare  # noqa: E402
 from anyres_exporter.proof.sizes import Size  # noqa: E402
+from anyres_exporter.rewrite.any_size import AnySize, wrapped  # noqa: E402
+from anyres_exporter.rewrite.pad_rule import AxisCrop, Crop, PadRule  # noqa: E402
+from anyres_proto.card import AxisPadding, Padding  # noqa: E402
 
 
 class Net(nn.Module):
@@ -68,6 +71,7 @@ def graph(nodes: str, opset: int = 17) -> onnx.ModelProto:
         net (float[N,1,H,W] image) => (float[N,3,P,Q] y) {{ {nodes} }}"""
     )
     state = {name.replace(".", "_"): value.numpy() for name, value in Net().state_dict().items()}
+    state["stem_wrong"] = np.ones((2, 1, 3, 3), np.float32)
     state["head_twice"] = np.roll(state["left_weight"], 1, axis=0)
     used = {name for node in model.graph.node for name in node.input}
     model.graph.initializer.extend(
@@ -134,6 +138,18 @@ def test_where_the_model_itself_does_not_run_no_node_is_blamed() -> None:
     (comparison,) = compare(Even(), graph(NODES), [SIZE], 1)
     assert comparison.failure == "the model does not take it: eight"
     assert culprit.find(Even(), graph(NODES), comparison, 1) is None
+
+
+def test_what_pads_is_not_blamed_for_what_comes_after_it() -> None:
+    """Nothing of the network is right, but the image that it is given is."""
+    rule = PadRule(
+        Padding(height=AxisPadding(step=4), width=AxisPadding(step=4), mode="reflect"),
+        (Crop("y", AxisCrop(), AxisCrop()),),
+    )
+    made = wrapped(graph(NODES.replace("(image, stem_weight", "(image, stem_wrong")), rule)
+    oracle = AnySize(Net(), rule).eval()
+    (comparison,) = compare(oracle, made, [(1, 5, 7)], 1)
+    assert culprit.find(oracle, made, comparison, 1) == "'s' (Conv)"
 
 
 def test_layers_that_were_fused_are_right_where_the_last_of_them_is() -> None:

@@ -33,7 +33,7 @@ from anyres_exporter.trace.outputs import named
 
 _SCOPES = "pkg.torch.onnx.name_scopes"
 _RUNTIME_NODE = re.compile(r"while running (\w+) node\. Name:'([^']*)'")
-_OUTPUT = "output "  # no module's name has a space
+_OUTPUT, _GIVEN = "output ", "the image"  # no module's name has a space
 
 Values: TypeAlias = Mapping[str, Array]
 
@@ -125,8 +125,11 @@ def _pixels(graph: onnx.ModelProto) -> set[str]:
 
 
 def _module_outputs(model: nn.Module, image: Array) -> dict[str, Array]:
-    """The output of every leaf module that runs in order of running, then the model's own."""
+    """The image that the network is given, every leaf module's output, then the model's own."""
     outputs: dict[str, Array] = {}
+
+    def given(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        outputs.setdefault(_GIVEN, inputs[0].numpy().copy())
 
     def remember(name: str) -> Callable[[nn.Module, Any, Any], None]:
         def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
@@ -137,6 +140,7 @@ def _module_outputs(model: nn.Module, image: Array) -> dict[str, Array]:
 
     leaves = [(name, m) for name, m in _modules(model).items() if not any(m.children())]
     handles = [m.register_forward_hook(remember(name)) for name, m in leaves]
+    handles.append(_network(model).register_forward_pre_hook(given))
     try:
         with torch.inference_mode():
             last = named(model(torch.from_numpy(image)))
@@ -149,9 +153,13 @@ def _module_outputs(model: nn.Module, image: Array) -> dict[str, Array]:
 
 
 def _modules(model: nn.Module) -> dict[str, nn.Module]:
-    """The modules by the names that the trace saw: those of the network inside a padded one."""
-    network = model.network if isinstance(model, AnySize) else model
-    return {name: module for name, module in network.named_modules() if name}
+    """The modules by the names that the trace saw."""
+    return {name: module for name, module in _network(model).named_modules() if name}
+
+
+def _network(model: nn.Module) -> nn.Module:
+    """What was traced: of a padded one, the network inside."""
+    return model.network if isinstance(model, AnySize) else model
 
 
 def _by_value(model: nn.Module, graph: onnx.ModelProto, image: Array) -> dict[str, str]:
