@@ -269,7 +269,7 @@ def test_a_card_stamped_on_a_fitted_graph_says_what_goes_in_and_what_comes_out(
     assert main(["card", "show", str(path)]) == 0
     shown = " ".join(capsys.readouterr().out.split())
     for words in (
-        "'image', 3 channels, RGB, bytes,",
+        "'image', 3 channels, RGB, bytes, channels last as they were decoded",
         "'classes', the 2 best classes of 5: a map",
         "'confidences', the 2 best probabilities of 5: a map",
         "'logits', 5 channels of logits: a map",

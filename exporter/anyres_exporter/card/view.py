@@ -54,11 +54,10 @@ def _title(card: Card) -> RenderableType:
 def _tensors(card: Card) -> RenderableType:
     image = card.input
     table = _grid()
-    mean, std = (", ".join(f"{n:g}" for n in numbers) for numbers in (image.mean, image.std))
     table.add_row(
         Text("in", "bold"),
         Text(f"'{image.name}', {_image(image)}"),
-        Text(f"(pixel * {_plain(image.scale)} - ({mean})) / ({std})", "dim"),
+        Text(_made_of(image), "dim"),
     )
     for output in card.outputs:
         what = "a map" if output.dense else "one answer for the whole image"
@@ -76,6 +75,13 @@ def _image(image: ImageInput) -> str:
     words += ["bytes"] if image.dtype == "uint8" else []
     words += ["channels last"] if image.layout == "NHWC" else []
     return ", ".join(words)
+
+
+def _made_of(image: ImageInput) -> str:
+    if image.dtype == "uint8":
+        return "as they were decoded"
+    mean, std = (", ".join(f"{n:g}" for n in numbers) for numbers in (image.mean, image.std))
+    return f"(pixel * {_plain(image.scale)} - ({mean})) / ({std})"
 
 
 def _numbers(output: Output) -> str:
