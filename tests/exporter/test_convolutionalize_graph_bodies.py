@@ -104,6 +104,7 @@ def test_a_batch_that_cannot_be_opened_stays_pinned() -> None:
     assert made.model.graph.input[0].type.tensor_type.shape.dim[0].dim_value == 2
     images = picture(*LARGER, count=2)
     assert far(slid(model, images), Runtime(made.model)(images)["out"]) < 1e-5
+    assert measure(made, noises(made), photographs=False).max_rel_difference < 1e-5
 
 
 def test_without_padding_every_cell_that_is_measured_is_equal_and_there_is_no_reason() -> None:
@@ -183,6 +184,18 @@ def test_a_cell_of_a_dropped_pool_is_the_tail_on_that_cell_alone() -> None:
     image = picture(*LARGER)
     dense = Runtime(convert(classifier(model), pool="drop").model)(image)["out"]
     assert far(slid(alone, image, size=(3, 3)), dense) < 1e-5
+
+
+def test_an_infinite_answer_is_no_difference_where_both_are() -> None:
+    """The second class is impossible: its logarithm is minus infinity, in both."""
+    model = classifier_of(
+        "flat = Flatten (map) m = MatMul (flat, w1) a = Add (m, never) out = LogSoftmax (a)",
+        {"w1": (CELLS, 5)},
+        constants={"never": np.array([0, -np.inf, 0, 0, 0], np.float32)},
+    )
+    made = converted(model)
+    assert made.answer.logits == "a"
+    assert measure(made, noises(made), photographs=False).max_rel_difference < 1e-5
 
 
 def test_a_single_answer_is_the_same_whatever_the_pool() -> None:

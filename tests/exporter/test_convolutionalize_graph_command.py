@@ -113,6 +113,16 @@ def test_photographs_of_a_folder_are_used_and_those_too_small_for_a_patch_left_o
     assert (record.patches.images, record.patches.photographs) == (2, True)
 
 
+def test_of_a_large_folder_sixteen_photographs_are_enough(
+    anyres: Callable[..., Told], model: Path, photos: Path, tmp_path: Path
+) -> None:
+    for number in range(17):
+        Image.new("RGB", (15, 13), (9 * number, 90, 30)).save(photos / f"c{number}.png")
+    code, told, _ = anyres("convolutionalize", model, "-o", tmp_path / "f.onnx", "--images", photos)
+    assert code == 0
+    assert "patches of 16 photographs" in told
+
+
 def test_what_the_classifiers_card_says_of_its_input_and_classes_is_kept(
     anyres: Callable[..., Told], model: Path, photos: Path, tmp_path: Path
 ) -> None:

@@ -29,6 +29,7 @@ from anyres_exporter.rewrite.convolutionalize.upsample import upsampled
 from anyres_proto import card as cards
 from anyres_proto.card import Card, Conversion, Description, ImageInput
 
+MOST_PHOTOGRAPHS = 16
 Upsample = Literal["bilinear", "none"]
 
 
@@ -113,7 +114,7 @@ def _described(model: Path, name: str, analysis: Analysis) -> Described:
 def _photographs(
     converted: Converted, image: ImageInput, folder: Path | None
 ) -> Iterator[NDArray[Any]]:
-    """The middles of a folder's pictures, or noise; pictures smaller than a patch are left out."""
+    """The middles of the first pictures in a folder that hold a patch; noise without a folder."""
     if folder is None:
         yield from noises(converted)
         return
@@ -124,6 +125,8 @@ def _photographs(
         if places is not None:
             used += 1
             yield prepared(np.ascontiguousarray(pixels[places]), image)
+        if used == MOST_PHOTOGRAPHS:
+            return
     if not used:
         height, width = converted.source.size
         raise BadPicture(f"no picture in {folder} is at least {width}x{height}, one patch")

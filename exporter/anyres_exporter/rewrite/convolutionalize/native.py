@@ -73,9 +73,11 @@ def _differ(told: Array, made: Array) -> Error:
     expected = np.asarray(told, np.float64)
     if expected.shape != made.shape:
         expected = expected.reshape(*made.shape[:2], 1, 1)
-    scale = float(np.abs(expected).max(initial=0.0)) or 1.0
-    worst = float(np.abs(expected - made).max(initial=0.0))
-    return worst, worst / scale
+    same = expected == made  # infinities too, as the logarithm of no chance at all
+    with np.errstate(invalid="ignore"):
+        worst = float(np.where(same, 0.0, np.abs(expected - made)).max(initial=0.0))
+    scale = float(np.abs(expected).max(initial=0.0, where=np.isfinite(expected))) or 1.0
+    return (worst, worst / scale) if np.isfinite(worst) else (np.inf, np.inf)
 
 
 def _cells_differ(tail: Tail, last_map: Array, made: Array) -> Error:

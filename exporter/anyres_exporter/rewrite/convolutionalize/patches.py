@@ -96,7 +96,11 @@ def measure(converted: Converted, images: Iterable[Array], *, photographs: bool)
     """
     answer, strides = converted.answer, _strides(converted)
     run, ask = dense(converted), original(converted.source, [answer.logits])
-    grids = [(image, _grid(run(image)[answer.map], answer)) for image in images]
+    images_at_once = 1 if converted.analysis.input.dynamic_batch else converted.source.graph.batch
+    grids = [
+        (image, _grid(run(np.repeat(image, images_at_once, axis=0))[answer.map], answer))
+        for image in images
+    ]
     places = [
         (image, grid[0, :, i, j], i * strides[0], j * strides[1])
         for image, grid in grids
@@ -120,8 +124,9 @@ def measure(converted: Converted, images: Iterable[Array], *, photographs: bool)
 
 
 def _compared(told: Array, made: Array) -> tuple[float, float, float, float]:
-    difference = np.abs(told.astype(np.float64) - made)
-    scale = float(np.abs(told).max(initial=0.0)) or 1.0
+    with np.errstate(invalid="ignore"):
+        difference = np.where(told == made, 0.0, np.abs(told.astype(np.float64) - made))
+    scale = float(np.abs(told).max(initial=0.0, where=np.isfinite(told))) or 1.0
     agree = told.argmax(1) == made.argmax(1)
     worst = float(difference.max())
     return worst, float(difference.mean()), worst / scale, float(agree.mean())
