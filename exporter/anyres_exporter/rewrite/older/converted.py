@@ -21,10 +21,9 @@ from onnx import (
 )
 
 from anyres_exporter.rewrite.older.fits import fitted
+from anyres_exporter.rewrite.older.light import light
 from anyres_exporter.rewrite.older.rules import RULES
 from anyres_exporter.rewrite.older.site import Site
-
-_STEERING = 1 << 10  # bytes; shapes, axes and pads are smaller than that, weights larger
 
 
 def converted(model: ModelProto, source: int, target: int) -> ModelProto:
@@ -85,30 +84,12 @@ def _number(attribute: AttributeProto) -> TensorProto:
 
 def _types(model: ModelProto) -> Mapping[str, TypeProto.Tensor]:
     """Element type and shape of every tensor, as far as onnx can infer them without weights."""
-    known = onnx.shape_inference.infer_shapes(_light(model), data_prop=True).graph
-    values = (*known.input, *known.output, *known.value_info)
+    known = onnx.shape_inference.infer_shapes(light(model), data_prop=True).graph
+    constants = (
+        helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
+        for tensor in model.graph.initializer
+    )
+    values = (*known.input, *known.output, *known.value_info, *constants)
     return {
         value.name: value.type.tensor_type for value in values if value.type.HasField("tensor_type")
     }
-
-
-def _light(model: ModelProto) -> ModelProto:
-    """The model with its weights as inputs, so that it is small."""
-    light = ModelProto(ir_version=model.ir_version, opset_import=model.opset_import)
-    graph = light.graph
-    graph.name = model.graph.name
-    graph.node.extend(model.graph.node)
-    graph.input.extend(model.graph.input)
-    graph.output.extend(model.graph.output)
-    named = {value.name for value in graph.input}
-    for tensor in model.graph.initializer:
-        size = helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
-        for dim in tensor.dims:
-            size *= dim
-        if size <= _STEERING:
-            graph.initializer.append(tensor)
-        if tensor.name not in named:
-            graph.input.append(
-                helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
-            )
-    return light
