@@ -134,6 +134,12 @@ def test_argmax_agreement_is_the_share_of_cells_and_none_for_one_channel() -> No
     assert difference("y", expected[:, :1], actual[:, :1]).agreement is None
 
 
+def test_the_spread_is_how_far_answers_lie_from_their_channels_mean() -> None:
+    answer = np.array([[[10.0, 10.0, 10.0], [-1.0, 0.0, 4.0]]])
+    assert difference("y", answer, answer).spread == pytest.approx(3 / 10)
+    assert difference("y", answer[:, :1], answer[:, :1]).spread == 0.0
+
+
 def test_names_that_do_not_meet_are_listed() -> None:
     x = np.zeros((1, 2))
     (one,) = differences({"out": x, "aux": x}, {"scores": x})

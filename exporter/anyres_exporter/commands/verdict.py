@@ -78,6 +78,12 @@ def printed(verdict: Verdict, model: Path, against: str, *, as_json: bool, stamp
     console.print(_table(verdict))
     for line in _by_axis(verdict):
         console.print(line, soft_wrap=True)
+    for output, spread in verdict.faint.items():
+        console.print(
+            f"output '{output}' varies by {spread:.2%} of its size only, as of untrained weights: "
+            "a small error would not show",
+            soft_wrap=True,
+        )
     if verdict.proven:
         written = "; its card says so" if stamped else ""
         sizes = len(verdict.comparisons)
@@ -153,6 +159,7 @@ def _as_json(verdict: Verdict, model: Path, against: str) -> dict[str, Any]:
         "against": against,
         "proven": verdict.proven,
         "culprit": verdict.culprit,
+        "faint": verdict.faint,
         "axes": {
             axis.axis: {"proven": axis.proven, "sizes": axis.sizes, "reason": axis.reason}
             for axis in verdict.axes

@@ -28,13 +28,16 @@ class Difference:
     """One output: its worst difference, absolute and relative to the model's largest magnitude.
 
     `agreement` is the share of cells whose highest channel is the same; of an output of whole
-    numbers, the share that is equal; None for one channel. `failure` says what was no comparison.
+    numbers, the share that is equal; None for one channel. `spread` is how far the model's answers
+    lie from their channel's mean, relative to their largest magnitude: an error of less than a part
+    of that would not show. `failure` says what was no comparison.
     """
 
     output: str
     absolute: float = 0.0
     relative: float = 0.0
     agreement: float | None = None
+    spread: float = 1.0
     whole: bool = False
     failure: str = ""
 
@@ -102,7 +105,9 @@ def _of_values(output: str, expected: Array, actual: Array) -> Difference:
     agreement = None
     if expected.ndim > 1 and expected.shape[1] > 1:
         agreement = _share(actual.argmax(axis=1) == expected.argmax(axis=1))
-    return Difference(output, worst, worst / scale, agreement)
+    others = tuple(axis for axis in range(expected.ndim) if axis != 1)
+    spread = float(np.abs(expected - expected.mean(others, keepdims=True)).max(initial=0.0))
+    return Difference(output, worst, worst / scale, agreement, spread / scale)
 
 
 def _share(same: Array) -> float:

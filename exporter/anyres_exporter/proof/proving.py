@@ -18,9 +18,12 @@ from anyres_analyzer.sizes.contract import AxisContract
 from anyres_exporter.errors import NotProven
 from anyres_exporter.proof import culprit
 from anyres_exporter.proof.compare import Comparison, Oracle, compare
+from anyres_exporter.proof.difference import TOLERANCE
 from anyres_exporter.proof.refusal import refuse_fixed
 from anyres_exporter.proof.sizes import Size, sizes_of
 from anyres_proto.card import Proof
+
+FAINT = 100 * TOLERANCE  # of an output's size; below, an error of a hundredth would not show
 
 Report = Callable[[Comparison], None]
 
@@ -47,6 +50,14 @@ class Verdict:
     def proven(self) -> bool:
         """Whether the graph is the model at every size that it declares."""
         return all(axis.proven for axis in self.axes)
+
+    @property
+    def faint(self) -> dict[str, float]:
+        """Outputs that hardly vary from pixel to pixel at any size, and by how much."""
+        most: dict[str, float] = {}
+        for output in (output for each in self.comparisons for output in each.outputs):
+            most[output.output] = max(most.get(output.output, 0.0), output.spread)
+        return {output: spread for output, spread in most.items() if spread < FAINT}
 
     def proofs(self) -> tuple[Proof, ...]:
         """The sizes at which it is, for a card."""

@@ -113,3 +113,11 @@ def dense(classes: int = 2) -> Dense:
     net = Dense()
     net.head = nn.Conv2d(4, classes, 1)
     return net
+
+
+def faint() -> Dense:
+    """The first, its answers hardly more than the bias of its head."""
+    net = Dense()
+    with torch.no_grad():
+        net.head.weight.mul_(1e-3)
+    return net
