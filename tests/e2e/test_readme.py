@@ -30,7 +30,11 @@ COMMANDS = [
     for line in text.splitlines()
 ]
 SNIPPETS = [text for language, text in README if language == "python"]
-BEFORE_SERVING = ("export", "analyze", "compare", "selftest", "card")
+BEFORE_SERVING = (
+    *("export", "convolutionalize", "prove"),
+    *("analyze", "compare", "selftest", "card"),
+)
+PHOTOS = ("chelsea.png", "coffee.png", "astronaut.png", "rocket.jpg")
 SERVED = ("models", "predict", "batch")
 
 
@@ -42,6 +46,9 @@ def checkout(assets: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "out/assets").symlink_to(assets)
     (folder / "models").symlink_to(ROOT / "models")
     shutil.copytree(ROOT / "out/models", folder / "out/models")
+    (folder / "out/photos").mkdir()
+    for name in PHOTOS:
+        (folder / "out/photos" / name).symlink_to(assets / "skimage/data" / name)
     foreign = onnx.load(ROOT / "out/models/mobilenet_v2.onnx")
     del foreign.metadata_props[:]
     onnx.save(foreign, folder / "out/foreign.onnx")
@@ -83,8 +90,16 @@ def test_what_needs_no_server_works(checkout: Path) -> None:
     assert "figures are as expected" in said
 
 
+def test_what_was_exported_from_a_checkpoint_is_served(checkout: Path, tmp_path: Path) -> None:
+    *_, serve = [c for c in COMMANDS if c[1] == "serve"]
+    assert serve[2:] == ["out/mine"]
+    cat = ["anyres", "predict", "out/photos/chelsea.png", "--model", "mobilenetv2_dense"]
+    with served(checkout / "out/mine", tmp_path / "log") as address:
+        assert "Egyptian cat" in run(cat, checkout, ANYRES_SERVER=address)
+
+
 def test_what_asks_the_server_works(checkout: Path, tmp_path: Path) -> None:
-    (serve,) = [c for c in COMMANDS if c[1] == "serve"]
+    serve, *_ = [c for c in COMMANDS if c[1] == "serve"]
     assert serve[2:] == ["out/models", "--port", "8001"]
     with served(checkout / "out/models", tmp_path / "log") as address:
         for command in (c for c in COMMANDS if c[1] in SERVED):
