@@ -22,6 +22,7 @@ from tests.exporter.convolutionalize_graphs import (
     far,
     picture,
     slid,
+    whole,
 )
 from tests.exporter.convolutionalize_heads import (
     AVERAGING,
@@ -133,6 +134,37 @@ def test_two_heads_on_one_map_keep_their_names() -> None:
     for name, found in dense.items():
         assert far(slid(model, image, output=name), found) < TOLERANCE
     prove(made)
+
+
+SHARED = {
+    "a sum that a product before its bias meets again": (
+        "m = MatMul (flat, w1) s = Add (m, b1) out = Mul (s, m)",
+        ("out",),
+    ),
+    "an output before its bias and one behind": (
+        "raw = MatMul (flat, w1) out = Add (raw, b1)",
+        ("out", "raw"),
+    ),
+    "one answer under two names": (
+        "m = MatMul (flat, w1) raw = Add (m, b1) out = Reshape (raw, same)",
+        ("out", "raw"),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SHARED)
+def test_a_tensor_that_several_read_stays_what_it_was(case: str) -> None:
+    text, outputs = SHARED[case]
+    model = classifier_of(
+        f"flat = Flatten (map) {text}",
+        {"w1": (CELLS, 5), "b1": (5,)},
+        output=", ".join(f"float[N,5] {name}" for name in outputs),
+        constants={"same": whole(-1, 5)},
+    )
+    image = picture(*LARGER)
+    dense = Runtime(converted(model).model)(image)
+    for name in outputs:
+        assert far(slid(model, image, output=name), dense[name]) < TOLERANCE
 
 
 def test_a_network_over_the_flattened_image_itself_is_a_convolution_of_the_image() -> None:
