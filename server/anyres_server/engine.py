@@ -33,14 +33,14 @@ ORT_ERRORS: tuple[type[Exception], ...] = (
 OUT_OF_MEMORY = ("bad_alloc", "bad allocation", "Failed to allocate memory")
 
 
-TAKEN = {"tensor(float)": "float32", "tensor(uint8)": "uint8"}
-GIVEN = {
-    "tensor(float)": "float32",
-    "tensor(uint8)": "uint8",
-    "tensor(uint16)": "uint16",
-    "tensor(int32)": "int32",
-    "tensor(int64)": "int64",
-}
+TAKEN = ("tensor(float)", "tensor(uint8)")
+GIVEN = tuple(
+    f"tensor({kind})"
+    for kind in (
+        *("float", "float16", "double", "bool"),
+        *("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64"),
+    )
+)
 
 
 class Engine:
@@ -95,13 +95,12 @@ def open_engine(path: Path, threads: int) -> Engine:
     except ORT_ERRORS as error:
         log.warning("%s cannot be loaded: %s", path, error)
         raise ModelBroken(f"{path.name} cannot be loaded; the server's log says why") from error
-    served = [(session.get_inputs()[0], TAKEN), *((out, GIVEN) for out in session.get_outputs())]
-    for value, types in served:
-        if value.type not in types:
-            raise ModelBroken(
-                f"{value.name!r} is a {value.type}; served are tensors of "
-                f"{', '.join(types.values())}"
-            )
+    image = session.get_inputs()[0]
+    if image.type not in TAKEN:
+        raise ModelBroken(f"{image.name!r} is a {image.type}; taken are {' and '.join(TAKEN)}")
+    for output in session.get_outputs():
+        if output.type not in GIVEN:
+            raise ModelBroken(f"{output.name!r} is a {output.type}; given are tensors of numbers")
     return Engine(session, path.name)
 
 

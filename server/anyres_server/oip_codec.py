@@ -18,9 +18,16 @@ from anyres_server.errors import InvalidRequest
 from anyres_server.model import Array, Model
 
 DATATYPES = {
+    "float16": "FP16",
     "float32": "FP32",
+    "float64": "FP64",
+    "bool": "BOOL",
     "uint8": "UINT8",
     "uint16": "UINT16",
+    "uint32": "UINT32",
+    "uint64": "UINT64",
+    "int8": "INT8",
+    "int16": "INT16",
     "int32": "INT32",
     "int64": "INT64",
 }

@@ -26,6 +26,7 @@ from torch import Tensor, nn  # noqa: E402
 from anyres_analyzer import analyze  # noqa: E402
 from anyres_exporter.errors import BadRecipe  # noqa: E402
 from anyres_exporter.proof.compare import compare, noise  # noqa: E402
+from anyres_exporter.proof.original import Original  # noqa: E402
 from anyres_exporter.proof.sizes import sizes_of  # noqa: E402
 from anyres_exporter.rewrite.any_size import AnySize, wrapped  # noqa: E402
 from anyres_exporter.rewrite.batteries.batteries import AnswerKind, Batteries  # noqa: E402
@@ -358,6 +359,15 @@ def test_eager_proves_the_graph_at_sizes_of_every_residue(
         sizes = [*sizes_of(analyze(graph))[:3], (3, 18, 22)]
         for comparison in compare(oracle, graph, sizes, 3, images=images):
             assert comparison.agrees, comparison.said()
+
+
+def test_a_graph_that_was_given_proves_itself_with_batteries() -> None:
+    plain = network()
+    asked = Batteries("bytes", "top_k", 2, layout="NHWC", keep_logits=True)
+    graph = fitted(plain, IMAGENET, asked, analyze(plain))
+    oracle = Fitted(Original(plain), IMAGENET, asked)
+    for comparison in compare(oracle, graph, [(1, 8, 8), (3, 4, 6)], 3, images=pixels):
+        assert comparison.agrees, comparison.said()
 
 
 @pytest.mark.parametrize("mode", ["constant", "edge", "reflect"])

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import pytest
 
@@ -100,25 +101,32 @@ def test_a_card_that_contradicts_its_graph_is_not_served(models: Path, save_mode
 
 
 @pytest.mark.parametrize(
-    ("kinds", "said"),
+    ("taken", "given", "said"),
     [
-        (("int64", "int64"), "'x' is a tensor(int64); served are tensors of float32, uint8"),
-        (
-            ("float", "double"),
-            "'y' is a tensor(double); served are tensors of float32, uint8, uint16",
-        ),
+        ("int64", "float", "'x' is a tensor(int64); taken are tensor(float) and tensor(uint8)"),
+        ("float", "string", "'y' is a tensor(string); given are tensors of numbers"),
     ],
 )
-def test_a_network_of_other_numbers_is_not_served(
-    models: Path, kinds: tuple[str, str], said: str
+def test_what_is_no_image_or_no_numbers_is_not_served(
+    models: Path, taken: str, given: str, said: str
 ) -> None:
     text = f"""<ir_version: 8, opset_import: ["" : 17]>
-    net ({kinds[0]}[N,3,H,W] x) => ({kinds[1]}[N,3,P,Q] y)
-    {{ y = Cast <to={7 if kinds[1] == "int64" else 11}> (x) }}"""
+    net ({taken}[N,3,H,W] x) => ({given}[N,3,P,Q] y)
+    {{ y = Cast <to={1 if given == "float" else 8}> (x) }}"""
     onnx.save(onnx.parser.parse_model(text), models / "net.onnx")
     with pytest.raises(ModelBroken) as caught:
         load(models).get("net")
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(("given", "number"), [("float16", 10), ("double", 11), ("int64", 7)])
+def test_numbers_of_other_types_are_served(models: Path, given: str, number: int) -> None:
+    text = f"""<ir_version: 8, opset_import: ["" : 17]>
+    net (float[N,3,H,W] x) => (float[N,3,P,Q] y, {given}[N,3,R,S] z)
+    {{ y = Relu (x) z = Cast <to={number}> (x) }}"""
+    onnx.save(onnx.parser.parse_model(text), models / "net.onnx")
+    card = load(models).get("net").card
+    assert [output.dtype for output in card.outputs] == ["float32", np.dtype(given).name]
 
 
 @pytest.mark.parametrize(
