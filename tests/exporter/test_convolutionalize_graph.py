@@ -142,12 +142,12 @@ SHARED = {
         ("out",),
     ),
     "an output before its bias and one behind": (
-        "raw = MatMul (flat, w1) out = Add (raw, b1)",
-        ("out", "raw"),
+        "bare = MatMul (flat, w1) out = Add (bare, b1)",
+        ("out", "bare"),
     ),
     "one answer under two names": (
-        "m = MatMul (flat, w1) raw = Add (m, b1) out = Reshape (raw, same)",
-        ("out", "raw"),
+        "m = MatMul (flat, w1) own = Add (m, b1) out = Reshape (own, same)",
+        ("out", "own"),
     ),
 }
 
