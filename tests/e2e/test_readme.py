@@ -93,7 +93,7 @@ def test_what_needs_no_server_works(checkout: Path) -> None:
 def test_what_was_exported_from_a_checkpoint_is_served(checkout: Path, tmp_path: Path) -> None:
     *_, serve = [c for c in COMMANDS if c[1] == "serve"]
     assert serve[2:] == ["out/mine"]
-    cat = ["anyres", "predict", "out/photos/chelsea.png", "--model", "mobilenetv2_dense"]
+    cat = ["anyres", "predict", "out/photos/chelsea.png", "--model", "mobilenet_v2_dense"]
     with served(checkout / "out/mine", tmp_path / "log") as address:
         assert "Egyptian cat" in run(cat, checkout, ANYRES_SERVER=address)
 

@@ -190,6 +190,19 @@ def test_a_file_that_is_no_checkpoint_is_one_sentence(name: str, tmp_path: Path)
     assert "\n" not in str(refused.value)
 
 
+def test_our_own_networks_have_short_names_and_a_classifier_stays_as_it_is() -> None:
+    unet, classifier = of_target("zoo:original_unet", {}), of_target("zoo:alexnet", {})
+    assert (unet.task, unet.size, unet.input.channels, unet.dynamic) == (
+        *("segmentation", (188, 188), 1),
+        True,
+    )
+    assert (classifier.task, classifier.dynamic) == ("classification", False)
+    arguments = {"width": 2, "depth": 1, "classes": 3}
+    assert made("zoo:unet", arguments=arguments)(torch.zeros(1, 3, 8, 8)).shape == (1, 3, 8, 8)
+    with pytest.raises(BadRecipe, match="there are alexnet, vgg11"):
+        of_target("zoo:nope", {})
+
+
 @needs("timm")
 def test_timm_knows_the_size_the_pixels_and_the_classes_of_its_models() -> None:
     recipe = of_target("timm:tf_efficientnet_b0.in1k", {})

@@ -19,7 +19,7 @@ def export(
         list[str],
         typer.Argument(
             metavar="TARGET...",
-            help="RECIPE.toml, package.module:factory, file.py:factory, timm:NAME, "
+            help="RECIPE.toml, package.module:factory, file.py:factory, zoo:NAME, timm:NAME, "
             "torchvision:NAME, smp:ARCHITECTURE/ENCODER, or MODEL.onnx.",
         ),
     ],

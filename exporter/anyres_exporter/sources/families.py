@@ -1,5 +1,6 @@
 """Models of libraries that people have installed, by name, and what those know about them.
 
+    zoo:unet                         our own; see zoo/catalogue.py
     timm:resnet18                    timm.create_model
     torchvision:resnet18             torchvision.models.get_model
     smp:Unet/resnet18                segmentation_models_pytorch.create_model(arch, encoder)
@@ -80,6 +81,25 @@ def _found(target: str) -> tuple[Family, ModuleType, str]:
         raise BadRecipe(
             f"'{target}' needs {family.package}; install it: pip install {family.package}"
         ) from error
+
+
+def _zoo(catalogue: ModuleType, name: str) -> Callable[..., Any]:
+    factory: Callable[..., Any] = catalogue.CATALOGUE[name].factory
+    return factory
+
+
+def _zoo_known(catalogue: ModuleType, name: str) -> Fields:
+    if name not in catalogue.CATALOGUE:
+        raise ValueError(f"there are {', '.join(catalogue.CATALOGUE)}")
+    entry = catalogue.CATALOGUE[name]
+    channels = entry.channels
+    image = {"channels": channels, "mean": (0.0,) * channels, "std": (1.0,) * channels}
+    return {
+        "task": entry.task,
+        "size": entry.size,
+        "dynamic": entry.dense,
+        "input": image | ({"colour": "GRAY"} if channels == 1 else {}),
+    }
 
 
 def _timm(timm: ModuleType, name: str) -> Callable[..., Any]:
@@ -183,6 +203,7 @@ _KEPT: list[torch.library.Library] = []  # names live as long as what defined th
 
 
 FAMILIES = {
+    "zoo": Family("anyres_exporter.zoo.catalogue", "anyres", _zoo, _zoo_known),
     "timm": Family("timm", "timm", _timm, _timm_known),
     "torchvision": Family("torchvision", "torchvision", _torchvision, _torchvision_known),
     "smp": Family("segmentation_models_pytorch", "segmentation-models-pytorch", _smp, _smp_known),
