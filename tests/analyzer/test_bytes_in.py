@@ -136,25 +136,27 @@ def test_what_bytes_are_scaled_by_is_no_parameter(answer: str, plain: Analysis) 
 
 def test_layers_are_for_the_same_wherever_the_channels_come() -> None:
     body = """
-        a = Conv <strides=[4,4]> ({}, k)
+        s = Mul ({}, scale)
+        a = Conv <strides=[4,4]> (s, k)
         b = Flatten (a)
         y = Gemm (b, fc)
     """
     kinds = []
     for image, start in (
         ("float[N,3,16,16] x", "p = Identity (x)"),
-        ("uint8[N,16,16,3] x", "t = Transpose <perm=[0,3,1,2]> (x) p = Cast <to=1> (t)"),
+        ("float[N,16,16,3] x", "p = Transpose <perm=[0,3,1,2]> (x)"),
     ):
         model = onnx.parser.parse_model(
             f'<ir_version: 8, opset_import: ["" : 18]> net ({image}) => (float y) '
             f"{{ {start} {body.format('p')} }}"
         )
-        for name, shape in (("k", (5, 3, 4, 4)), ("fc", (80, 7))):
+        for name, shape in (("scale", (3, 1, 1)), ("k", (5, 3, 4, 4)), ("fc", (80, 7))):
             model.graph.initializer.append(
                 numpy_helper.from_array(np.ones(shape, np.float32), name)
             )
         kinds.append([weight.kind for weight in analyze(model).weights])
-    assert kinds[0] == kinds[1] == ["k x k convolution", "fc over space"]
+    assert kinds[0] == kinds[1]
+    assert kinds[0] == ["per-channel scale", "k x k convolution", "fc over space"]
 
 
 def test_a_pixel_of_bytes_takes_one_byte_a_channel() -> None:
@@ -199,6 +201,19 @@ def test_outputs_of_one_tensor_are_told_from_those_of_another() -> None:
     outputs = analyze(graph(BYTES, answers, "classes last other")).outputs
     assert [output.source for output in outputs] == ["logits", "logits", "other"]
     assert [output.meaning for output in outputs] == ["class_map", "logits", "logits"]
+
+
+def test_a_crop_of_probabilities_holds_probabilities_and_is_a_tensor_of_its_own() -> None:
+    answers = """
+        all = Softmax <axis=1> (logits)
+        answer = Slice (all, one, many, sides)
+    """
+    model = graph(BYTES, answers, "answer logits")
+    for name, value in (("one", [1, 1]), ("many", [1 << 40] * 2), ("sides", [2, 3])):
+        model.graph.initializer.append(numpy_helper.from_array(np.array(value), name))
+    cropped, logits = analyze(model).outputs
+    assert (cropped.meaning, cropped.source) == ("probabilities", "answer")
+    assert (logits.meaning, logits.source) == ("logits", "logits")
 
 
 @pytest.mark.parametrize(
