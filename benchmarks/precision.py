@@ -35,6 +35,7 @@ from anyres_exporter.zoo.unet import UNet
 WIDTHS = (32, 64)
 KINDS: dict[str, Kind] = {"int8": "int8", "fp16": "fp16", "weights-fp16": "weights-fp16"}
 RUNS = 7
+WIDTH = 100  # columns that the table needs
 VNNI = ("avx512_vnni", "avx_vnni")
 
 
@@ -81,8 +82,8 @@ def main(
     kinds: Annotated[str, typer.Option(help=", ".join(KINDS))] = "int8",
 ) -> None:
     """Print the table."""
-    columns = ("threads", "fp32 ms", "ms", "times as fast", "fp32 MB", "MB", "agreement")
-    table = Table("", "", *columns, box=None)
+    columns = ("", "", "threads", "fp32 ms", "ms", "ratio", "fp32 MB", "MB", "agreement")
+    table = Table(*columns, box=None)
     with TemporaryDirectory() as temporary:
         work = Path(temporary)
         shown = folder or pictures(work / "pictures", side)
@@ -93,7 +94,7 @@ def main(
                 )
                 for threads in sorted({1, os.cpu_count() or 1}):
                     table.add_row(*row(model, made, side, threads))
-    Console().print(table)
+    Console(width=max(WIDTH, Console().width)).print(table)
     known = Path("/proc/cpuinfo")
     flags = known.read_text() if known.is_file() else ""
     print("VNNI:", ", ".join(flag for flag in VNNI if flag in flags) or "not seen")

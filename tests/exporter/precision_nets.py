@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 from PIL import Image
 
+from anyres_exporter.pictures import decoded, pictures, prepared
+from anyres_proto.card import ImageInput
+
 CLASSES = 4
 COLOURS = np.array([(30, 60, 190), (40, 170, 60), (210, 190, 90), (220, 60, 50)])
 UNET = """
@@ -116,3 +119,15 @@ def fitted(nodes: str, weights: dict[str, NDArray[np.float32]]) -> onnx.ModelPro
 def unet() -> onnx.ModelProto:
     """One level down and up, with a skip: 8,400 weights."""
     return fitted(UNET, random_weights(UNET_WEIGHTS))
+
+
+def saved(graph: onnx.ModelProto, folder: Path, name: str = "net") -> Path:
+    """As a file."""
+    path = folder / f"{name}.onnx"
+    onnx.save(graph, path)
+    return path
+
+
+def inputs(scenes: Path) -> list[NDArray[np.float32]]:
+    """The pictures as a network takes them."""
+    return [prepared(decoded(path, ImageInput()), ImageInput()) for path in pictures(scenes)]

@@ -72,10 +72,9 @@ def faster(model: Path, asked: Asked, out: Path, report: Report = lambda _: None
     analysis = analyze(model)
     card = _card(model, analysis)
     calibration, held_out = halves(asked.pictures, card)
+    fp32 = Runtime(model)
     report(f"calibrating on {len(calibration)} pictures" if asked.kind == "int8" else "converting")
-    judge = Judge(
-        Runtime(model), _maker(model, asked, calibration), card.outputs, asked.min_agreement
-    )
+    judge = Judge(fp32, _maker(model, asked, calibration), card.outputs, asked.min_agreement)
     report(f"comparing with fp32 on {len(held_out)} others")
     verdict = judge.verdict((), held_out)
     if not verdict.passes and asked.rescue:
