@@ -88,6 +88,8 @@ def test_the_file_that_is_written_answers_for_every_patch_and_its_card_is_comple
     assert record.source == hashlib.sha256(model.read_bytes()).hexdigest()
     assert (record.trained, record.window) == ((13, 11), (6, 5))
     assert (record.pool, record.upsample) == ("keep", "none")
+    (proof,) = card.proofs
+    assert (proof.height, proof.width, proof.max_rel_error) == (11, 13, record.max_rel_error)
     assert 0 < record.max_rel_error < 1e-5
     assert record.patches.max_rel_difference < 1e-5
     assert (record.patches.photographs, record.patches.reasons) == (False, ())
@@ -154,6 +156,7 @@ def test_a_dropped_pool_and_answers_for_every_pixel(
     card = card_in(out)
     assert card.conversion is not None
     assert (card.conversion.pool, card.conversion.upsample) == ("drop", "bilinear")
+    assert card.proofs == ()
     assert card.output.stride == (Fraction(1), Fraction(1))
     assert card.output.offset == (Fraction(0), Fraction(0))
     assert Runtime(out)(picture(17, 23))["out"].shape == (1, 5, 17, 23)

@@ -27,7 +27,7 @@ from anyres_exporter.rewrite.convolutionalize.patches import Patches, measure, m
 from anyres_exporter.rewrite.convolutionalize.source import Size, read
 from anyres_exporter.rewrite.convolutionalize.upsample import upsampled
 from anyres_proto import card as cards
-from anyres_proto.card import Card, Conversion, Description, ImageInput
+from anyres_proto.card import Card, Conversion, Description, ImageInput, Proof
 
 MOST_PHOTOGRAPHS = 16
 Upsample = Literal["bilinear", "none"]
@@ -150,7 +150,19 @@ def _record(
 
 
 def _card(described: Described, final: Converted, record: Conversion) -> Card:
-    card = composed(described.description, final.analysis, provenance=described.assumed)
+    proof = Proof(
+        batch=final.source.graph.batch,
+        height=final.source.size[0],
+        width=final.source.size[1],
+        max_abs_error=record.max_abs_error,
+        max_rel_error=record.max_rel_error,
+    )
+    card = composed(
+        described.description,
+        final.analysis,
+        provenance=described.assumed,
+        proofs=() if final.answer.dropped else (proof,),  # a cell's answer is not the classifier's
+    )
     return card.model_copy(update={"conversion": record})
 
 
@@ -165,7 +177,7 @@ def _say(console: Console, path: Path, final: Converted, card: Card) -> None:
         f"width {card.sizes.width.expected()}, height {card.sizes.height.expected()}",
         f"  at {width}x{height} {_proven(final, record)}, "
         f"within {record.max_rel_error:.1e} of the largest value",
-        f"  on {width}x{height} patches of {_images(patches)} its answers differ from the "
+        f"  on {width}x{height} patches of {_images(patches)} its logits differ from the "
         f"classifier's by {patches.mean_abs_difference:.2g} on average and "
         f"{patches.max_abs_difference:.2g} at most ({patches.max_rel_difference:.2%} of the "
         f"largest); the class is the same on {patches.argmax_agreement:.1%} of "
