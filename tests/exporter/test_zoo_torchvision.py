@@ -18,7 +18,7 @@ from anyres_exporter.sources.families import from_family  # noqa: E402
 from anyres_exporter.zoo.catalogue import CATALOGUE  # noqa: E402
 
 CLASSIFIERS = [name for name, entry in CATALOGUE.items() if entry.task == "classification"]
-LARGE = {"vgg11", "vgg16", "vgg19"}  # half a gigabyte each
+LARGE = {"resnet50", "vgg11", "vgg16", "vgg19"}  # seconds, and half a gigabyte each
 
 
 def test_there_are_seven() -> None:
