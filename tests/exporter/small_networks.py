@@ -50,6 +50,16 @@ NETWORKS: dict[str, tuple[str, str, dict[str, tuple[int, ...]]]] = {
         "y = Conv <kernel_shape=[5,5]> (image, w1)",
         {"w1": (2, 3, 5, 5)},
     ),
+    # As many patches, with a border of 3 pixels that it makes up.
+    "growing": (
+        MAPS,
+        """cells = Conv <kernel_shape=[4,4], strides=[4,4]> (image, w1)
+        painted = ConvTranspose <kernel_shape=[4,4], strides=[4,4]> (cells, w2)
+        same = Conv <kernel_shape=[1,1]> (image, w3)
+        both = Add (painted, same)
+        y = Conv <kernel_shape=[3,3], pads=[4,4,4,4]> (both, w4)""",
+        {"w1": (8, 3, 4, 4), "w2": (8, 2, 4, 4), "w3": (2, 3, 1, 1), "w4": (2, 2, 3, 3)},
+    ),
     # Shrinks and grows again, so it needs 12 pixels, in steps of 4, and gives as many.
     "unpadded": (
         MAPS,

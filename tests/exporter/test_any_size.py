@@ -26,7 +26,7 @@ from anyres_proto.card import AxisPadding, Card, Description, Padding
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.torch
 
-from tests.exporter.small_networks import network  # noqa: E402
+from tests.exporter.small_networks import NETWORKS, network  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
 from anyres_analyzer import Analysis, analyze  # noqa: E402
@@ -42,6 +42,7 @@ from anyres_exporter.rewrite.pad_rule import (  # noqa: E402
     PadRule,
     pad_rule,
 )
+from anyres_exporter.rewrite.pad_rule_in import pad_rule_in  # noqa: E402
 from anyres_exporter.runtime import Runtime, first  # noqa: E402
 from anyres_exporter.trace.outputs import ONLY, named  # noqa: E402
 from anyres_exporter.trace.trace import trace, traceable  # noqa: E402
@@ -104,7 +105,7 @@ TILED = [
         for name in BUILT_IN
         if name != "original U-Net"
     ),
-    *("patches", "valid", "shrinking", "unpadded", "stem"),
+    *("patches", "valid", "shrinking", "growing", "unpadded", "stem"),
 ]
 STEPS: dict[str, Size] = {"patches": (4, 2), "pyramid": (8, 8), "stem": (4, 4)}
 
@@ -401,6 +402,20 @@ def test_a_strided_output_keeps_the_grid_that_the_network_has() -> None:
         whole = first(own(padded_by_numpy(image, "stem", "edge")))
         expected = whole[..., : -(-height // 2), : -(-width // 2)]
         np.testing.assert_allclose(first(run(image)), expected, atol=1e-6)
+
+
+def test_an_output_that_is_larger_than_the_image_stays_so() -> None:
+    own, run = Runtime(graph_of("growing")), Runtime(opened("growing", "edge"))
+    image = noise(8, 12)
+    np.testing.assert_allclose(first(run(image)), first(own(image)), atol=1e-6)
+    assert first(run(noise(5, 9))).shape == (1, 2, 11, 15)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("name", sorted(NETWORKS.keys() - {"two"}))
+def test_the_rule_can_be_read_back_from_the_graph(name: str, mode: PadMode) -> None:
+    assert pad_rule_in(opened(name, mode)) == rule_of(name, mode)
+    assert pad_rule_in(graph_of(name)) is None
 
 
 def test_a_network_that_takes_every_size_is_left_alone() -> None:

@@ -128,6 +128,13 @@ def test_a_node_that_onnx_runtime_stops_at_is_named() -> None:
     assert comparison.said().startswith("ONNX Runtime stops at 'node of j' (Add): ")
 
 
+def test_a_node_without_a_name_is_called_by_its_output() -> None:
+    nodes = NODES.replace("j = Add (l, u)", "w = Transpose <perm = [0,1,3,2]> (u) j = Add (l, w)")
+    (comparison,) = compare(Net(), graph(nodes), [SIZE], 1)
+    assert "Name:''" in comparison.failure
+    assert culprit.find(Net(), graph(nodes), comparison, 1) == "'j' (Add)"
+
+
 def test_where_the_model_itself_does_not_run_no_node_is_blamed() -> None:
     class Even(Net):
         def forward(self, image: Tensor) -> Tensor:
@@ -143,12 +150,17 @@ def test_where_the_model_itself_does_not_run_no_node_is_blamed() -> None:
 def test_what_pads_is_not_blamed_for_what_comes_after_it() -> None:
     """Nothing of the network is right, but the image that it is given is."""
     rule = PadRule(
-        Padding(height=AxisPadding(step=4), width=AxisPadding(step=4), mode="reflect"),
+        Padding(
+            height=AxisPadding(step=4, minimum=4),
+            width=AxisPadding(step=4, minimum=4),
+            mode="reflect",
+        ),
         (Crop("y", AxisCrop(), AxisCrop()),),
     )
     made = wrapped(graph(NODES.replace("(image, stem_weight", "(image, stem_wrong")), rule)
     oracle = AnySize(Net(), rule).eval()
     (comparison,) = compare(oracle, made, [(1, 5, 7)], 1)
+    assert not comparison.failure
     assert culprit.find(oracle, made, comparison, 1) == "'s' (Conv)"
 
 

@@ -32,7 +32,7 @@ from anyres_exporter.runtime import Runtime
 from anyres_exporter.trace.outputs import named
 
 _SCOPES = "pkg.torch.onnx.name_scopes"
-_RUNTIME_NODE = re.compile(r"while running (\w+) node\. Name:'([^']*)'")
+_RUNTIME_NODE = re.compile(r"while running (\w+) node\. Name:'([^']+)'")
 _OUTPUT, _GIVEN = "output ", "the image"  # no module's name has a space
 
 Values: TypeAlias = Mapping[str, Array]
@@ -55,11 +55,10 @@ def find(
         channels: of the image.
         agreed: a size where it is, if one is known.
     """
-    failing = _RUNTIME_NODE.search(comparison.failure)
-    if failing:
-        node = next((node for node in graph.graph.node if node.name == failing[2]), None)
-        return _label(node, _module_by_scope(node, model), model) if node else None
     image = _image((comparison.batch, comparison.height, comparison.width), channels)
+    if "while running" in comparison.failure:
+        node = _stopping(graph, image)
+        return _label(node, _module_by_scope(node, model), model) if node else None
     try:
         expected, actual = _module_outputs(model, image), _tensors(graph, image)
         tensors = _by_scope(graph, expected)
@@ -74,6 +73,21 @@ def find(
 def _image(size: Size, channels: int) -> Array:
     batch, height, width = size
     return noise(batch, channels, height, width)
+
+
+def _stopping(graph: onnx.ModelProto, image: Array) -> onnx.NodeProto | None:
+    """The node that ONNX Runtime stops at, nodes without a name being called by their output."""
+    every = onnx.ModelProto()
+    every.CopyFrom(graph)
+    for node in every.graph.node:
+        node.name = node.name or node.output[0]
+    try:
+        Runtime(every)(image)
+    except DoesNotRun as error:
+        stopped = _RUNTIME_NODE.search(str(error))
+        name = stopped[2] if stopped else None
+        return next((node for node in every.graph.node if node.name == name), None)
+    return None
 
 
 def _first_wrong(
