@@ -83,13 +83,14 @@ def _number(attribute: AttributeProto) -> TensorProto:
 
 
 def _types(model: ModelProto) -> Mapping[str, TypeProto.Tensor]:
-    """Element type and shape of every tensor, as far as onnx can infer them without weights."""
+    """Element type and shape of every tensor: as onnx infers it, else as the file states it."""
     known = onnx.shape_inference.infer_shapes(light(model), data_prop=True).graph
     constants = (
         helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
         for tensor in model.graph.initializer
     )
-    values = (*known.input, *known.output, *known.value_info, *constants)
+    inferred = (*known.input, *known.output, *known.value_info)
+    values = (*model.graph.value_info, *inferred, *constants)
     return {
         value.name: value.type.tensor_type for value in values if value.type.HasField("tensor_type")
     }
