@@ -10,24 +10,22 @@ are worked on in one pool of threads, networks run in another.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from math import ceil, prod
+from math import prod
 from time import perf_counter
 from typing import TypeAlias, TypeVar
-
-import numpy as np
 
 from anyres_analyzer.tiling.plan import Tile
 from anyres_proto.card import Output
 from anyres_server.admission import Admission
 from anyres_server.batching import Batcher
+from anyres_server.bounds import Bounds, check_answer, check_outputs, held_bytes
 from anyres_server.canvas import Canvas, Mosaic, Placed
 from anyres_server.errors import InvalidRequest, TooLarge
-from anyres_server.image import Opened, Source, check_pixels, open_image
-from anyres_server.machine import mib
+from anyres_server.image import Source, check_pixels, open_image
 from anyres_server.model import Array, Model, Plan, Prediction, Request, RouteKind, Size, Timing
 from anyres_server.pace import Pace
 from anyres_server.reduce import Reduction
@@ -37,14 +35,6 @@ T = TypeVar("T")
 Keep: TypeAlias = Callable[[Placed], Awaitable[None]]
 
 TILES_IN_FLIGHT = 2  # of one image: one in the network while the next is cut or the last reduced
-
-
-@dataclass(frozen=True)
-class Bounds:
-    """What one request may be."""
-
-    image_pixels: int
-    answer_bytes: int
 
 
 @dataclass(frozen=True)
@@ -99,7 +89,7 @@ class Inference:
         reduction = Reduction(model.card, request.kinds, request.top_k)
         with self._admission.gate.entered():
             async with self._started(model, request, reduction) as (job, route):
-                _check_answer(reduction, job.mosaic.grid, self._bounds.answer_bytes)
+                check_answer(reduction, job.mosaic.grid, self._bounds.answer_bytes)
                 canvas = Canvas(job.mosaic.grid, reduction)
 
                 async def paste(piece: Placed) -> None:
@@ -126,7 +116,7 @@ class Inference:
         reduction = Reduction(model.card, request.kinds, request.top_k)
 
         async def finished(piece: Placed) -> None:
-            _check_answer(reduction, piece.size, self._bounds.answer_bytes)
+            check_answer(reduction, piece.size, self._bounds.answer_bytes)
             outputs, _ = await self._timed(lambda: reduction.finish(piece.maps))
             await deliver(Placed(piece.rows, piece.columns, outputs))
 
@@ -144,7 +134,7 @@ class Inference:
         opened = await self._off_loop(
             open_image, request.image, model.card.input, self._bounds.image_pixels
         )
-        async with self._admission.pictures.lent(_held_bytes(opened, model, reduction)):
+        async with self._admission.pictures.lent(held_bytes(opened, model, reduction)):
             source, clock.decode_s = await self._timed(opened.decode)
             route = await self._route(model, source.size)
             mosaic = Mosaic(model, source.size, reduction)
@@ -164,7 +154,7 @@ class Inference:
         with self._admission.gate.entered():
             cost = await self._off_loop(lambda: model.cost(size, batch=len(images)))
             shapes = [cost.output_shapes[output.name] for output in outputs]
-            _check_output(shapes, outputs, self._bounds.answer_bytes)
+            check_outputs(shapes, outputs, self._bounds.answer_bytes)
             async with self._admission.activations.lent(cost.activation_bytes):
                 names = tuple(output.name for output in outputs)
                 pixels = len(images) * prod(size)
@@ -238,34 +228,3 @@ class _Job:
     def plan(self, route: Route) -> Plan:
         """How it goes."""
         return Plan(self.model, self.source.size, self.mosaic.grid, route.kind, len(route.tiles))
-
-
-def _held_bytes(opened: Opened, model: Model, reduction: Reduction) -> int:
-    """Pixels and, before the orientation is known, about as many results."""
-    strides = model.card.output.stride
-    grid = [ceil(side / step) for side, step in zip(opened.size, strides, strict=True)]
-    return opened.held_bytes + reduction.result_bytes((grid[0], grid[1]))
-
-
-def _check_answer(reduction: Reduction, grid: Size, limit: int) -> None:
-    needed = reduction.result_bytes(grid)
-    if needed > limit:
-        raise InvalidRequest(
-            f"an answer of {grid[0]}x{grid[1]} cells with {_words(reduction)} takes {mib(needed)}, "
-            f"and one message holds {mib(limit)}; ask for less: a class map takes 1 byte a cell"
-        )
-
-
-def _check_output(shapes: Sequence[tuple[int, ...]], outputs: Sequence[Output], limit: int) -> None:
-    sizes = [np.dtype(output.dtype).itemsize for output in outputs]
-    needed = sum(prod(shape) * size for shape, size in zip(shapes, sizes, strict=True))
-    if needed > limit:
-        shown = " and ".join(str(list(shape)) for shape in shapes)
-        raise InvalidRequest(
-            f"an output of shape {shown} takes {mib(needed)}, and one message holds "
-            f"{mib(limit)}; send fewer or smaller images, or ask anyres.v1 for a class map"
-        )
-
-
-def _words(reduction: Reduction) -> str:
-    return ", ".join(kind.value for kind in reduction.kinds)

@@ -31,9 +31,10 @@ from anyres_proto.anyres.v1 import dense_prediction_pb2_grpc as pb_grpc
 from anyres_server import oip, service
 from anyres_server.admission import Admission, Gate, admission
 from anyres_server.batching import Batcher, BatchPolicy
+from anyres_server.bounds import Bounds
 from anyres_server.engine import open_engine
 from anyres_server.errors import StartFailed
-from anyres_server.inference import Bounds, Inference
+from anyres_server.inference import Inference
 from anyres_server.interceptor import StatusInterceptor
 from anyres_server.model import Array, LoadedNetwork, Network
 from anyres_server.repository import Repository, load_repository

@@ -1,0 +1,57 @@
+"""What one request may hold in memory, and one message carry."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil, prod
+
+import numpy as np
+
+from anyres_proto.card import Output
+from anyres_server.errors import InvalidRequest
+from anyres_server.image import Opened
+from anyres_server.machine import mib
+from anyres_server.model import Model, Size
+from anyres_server.reduce import Reduction
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What one request may be."""
+
+    image_pixels: int
+    answer_bytes: int
+
+
+def held_bytes(opened: Opened, model: Model, reduction: Reduction) -> int:
+    """Pixels and, before the orientation is known, about as many results."""
+    strides = model.card.output.stride
+    grid = [ceil(side / step) for side, step in zip(opened.size, strides, strict=True)]
+    return opened.held_bytes + reduction.result_bytes((grid[0], grid[1]))
+
+
+def check_answer(reduction: Reduction, grid: Size, limit: int) -> None:
+    """Refuse an answer that no message holds."""
+    needed = reduction.result_bytes(grid)
+    if needed > limit:
+        raise InvalidRequest(
+            f"an answer of {grid[0]}x{grid[1]} cells with {_words(reduction)} takes {mib(needed)}, "
+            f"and one message holds {mib(limit)}; ask for less: a class map takes 1 byte a cell"
+        )
+
+
+def check_outputs(shapes: Sequence[tuple[int, ...]], outputs: Sequence[Output], limit: int) -> None:
+    """Refuse outputs that no message holds."""
+    sizes = [np.dtype(output.dtype).itemsize for output in outputs]
+    needed = sum(prod(shape) * size for shape, size in zip(shapes, sizes, strict=True))
+    if needed > limit:
+        shown = " and ".join(str(list(shape)) for shape in shapes)
+        raise InvalidRequest(
+            f"an output of shape {shown} takes {mib(needed)}, and one message holds "
+            f"{mib(limit)}; send fewer or smaller images, or ask anyres.v1 for a class map"
+        )
+
+
+def _words(reduction: Reduction) -> str:
+    return ", ".join(kind.value for kind in reduction.kinds)
