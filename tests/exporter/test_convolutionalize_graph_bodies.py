@@ -186,6 +186,23 @@ def test_a_cell_of_a_dropped_pool_is_the_tail_on_that_cell_alone() -> None:
     assert far(slid(alone, image, size=(3, 3)), dense) < 1e-5
 
 
+def test_bytes_with_their_channels_last_are_taken_as_they_come() -> None:
+    model = classifier_of(
+        f"last = Identity (map) {FLAT}",
+        {"w1": (CELLS, 5)},
+        body=f"numbers = Cast <to=1> (image) nchw = Transpose <perm=[0,3,1,2]> (numbers) "
+        f"small = Div (nchw, most) {BODY.replace('(image', '(small')}",
+        image="uint8[N,11,13,3] image",
+        constants={"most": np.array(255, np.float32)},
+    )
+    made = converted(model)
+    assert (made.analysis.input.dtype, made.analysis.input.layout) == ("uint8", "NHWC")
+    assert measure(made, noises(made), photographs=False).max_rel_difference < 1e-5
+    pixels = np.random.default_rng(0).integers(0, 256, (1, *LARGER, 3)).astype(np.uint8)
+    dense = Runtime(made.model)(pixels)["out"]
+    assert far(slid(model, pixels, channels_last=True), dense) < 1e-5
+
+
 def test_an_infinite_answer_is_no_difference_where_both_are() -> None:
     """The second class is impossible: its logarithm is minus infinity, in both."""
     model = classifier_of(

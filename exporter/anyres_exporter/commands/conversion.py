@@ -53,18 +53,16 @@ def convolutionalized(model: Path, out: Path, wanted: Wanted, console: Console) 
     name = _name(out)
     with console.status(f"reading {model}"):
         converted = convert(read(model, wanted.size), pool=wanted.pool)
+        final = upsampled(converted) if wanted.upsample == "bilinear" else converted
         described = _described(model, name, converted.analysis)
     with console.status("comparing with the classifier at its native size"):
         native = prove(converted)
+        if final is not converted and not converted.answer.dropped:
+            native = max(native, prove(final), key=lambda found: found.max_rel_error)
     with console.status("comparing dense answers with the classifier on every patch"):
         given = wanted.images is not None
         images = _photographs(converted, described.input, wanted.images)
         patches = measure(converted, images, photographs=given)
-    final = converted
-    if wanted.upsample == "bilinear":
-        final = upsampled(converted)
-        if not converted.answer.dropped:
-            native = max(native, prove(final), key=lambda found: found.max_rel_error)
     record = _record(model, converted, wanted, native, patches)
     card = _card(described, final, record)
     path = write(final.model, card, out.parent)
