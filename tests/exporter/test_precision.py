@@ -189,6 +189,12 @@ def test_what_cannot_be_is_refused_in_a_sentence(tmp_path: Path, scenes: Path) -
     old.opset_import[0].version = 11
     with pytest.raises(NotFaster, match="--opset 13 or later"):
         faster(saved(old, tmp_path, "old"), Asked("int8", scenes), tmp_path)
+    giant = unet()
+    giant.graph.initializer[0].CopyFrom(
+        TensorProto(name="w1", data_type=TensorProto.FLOAT, dims=[1 << 20, 3, 16, 16])
+    )
+    with pytest.raises(NotFaster, match=r"has 3\.2 GB of weights"):
+        faster(saved(giant, tmp_path, "giant"), Asked("int8", scenes), tmp_path)
     strange = unet()
     onnx.helper.set_model_props(strange, {"anyres.card": "{}"})
     with pytest.raises(BadRecipe, match="export the model again"):

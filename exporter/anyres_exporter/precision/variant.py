@@ -12,12 +12,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import TypeAlias
 
+from onnx.helper import tensor_dtype_to_np_dtype
 from pydantic import ValidationError
 
 from anyres_analyzer import Analysis, analyze
+from anyres_analyzer.graph.skim import skimmed
 from anyres_exporter.card.compose import Told, derived
 from anyres_exporter.card.stamp import card_text
 from anyres_exporter.card.write import write
@@ -35,6 +38,7 @@ from anyres_proto.card import Card, Precision
 
 Report: TypeAlias = Callable[[str], None]
 
+LARGEST = 1 << 31  # bytes of weights; a protobuf message ends there
 _TRY = {
     "int8": "calibrate the other way or on more pictures, take fp16, or lower --min-agreement",
     "fp16": "store the weights alone as fp16, or lower --min-agreement",
@@ -62,13 +66,14 @@ def faster(model: Path, asked: Asked, out: Path, report: Report = lambda _: None
 
     Raises:
         NotFaster: it does not answer as fp32 does, even where the worst layers stay in fp32; or
-            nothing in it can be computed in less precision.
+            nothing in it can be computed in less precision; or it is too large.
         NotProven: the variant takes other sizes, or tiles otherwise.
         BadRecipe: the file's card is none of ours.
         BadPicture: the folder or a picture in it cannot be used.
         DoesNotRun: ONNX Runtime does not run it on a picture.
         AnalysisError: the file cannot be read or analysed.
     """
+    _refuse_giant(model)
     analysis = analyze(model)
     card = _card(model, analysis)
     calibration, held_out = halves(asked.pictures, card)
@@ -86,6 +91,18 @@ def faster(model: Path, asked: Asked, out: Path, report: Report = lambda _: None
     precision = recorded((model, graph), asked, verdict, card, pictures)
     made = card_of(card, analysis, graph, precision, model)
     return Made(write(graph, made, out), made, precision)
+
+
+def _refuse_giant(model: Path) -> None:
+    weights = sum(
+        prod(tensor.dims) * tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+        for tensor in skimmed(model).model.graph.initializer
+    )
+    if weights >= LARGEST:
+        raise NotFaster(
+            f"{model} has {weights / 1e9:.1f} GB of weights; variants are made of models below "
+            f"{LARGEST / 1e9:.1f} GB, which are held whole"
+        )
 
 
 def _card(model: Path, analysis: Analysis) -> Card:
