@@ -93,3 +93,17 @@ def test_fp16_keeps_what_overflows_in_fp32_although_this_cpu_would_not_overflow(
     right = first(Runtime(model)(image))
     answer = np.asarray(next(iter(reference.run(None, {"image": image}))))
     assert (answer.argmax(1) == right.argmax(1)).mean() >= 0.99
+
+
+def test_weights_beyond_fp16_are_kept_by_fp16_and_stored_in_fp32_by_the_other(
+    tmp_path: Path, scenes: Path
+) -> None:
+    nodes = """a = Conv <kernel_shape=[3,3], pads=[1,1,1,1]> (image, w1) r = Relu (a)
+        c = Conv <kernel_shape=[3,3], pads=[1,1,1,1]> (r, w2) features = Relu (c)"""
+    weights = random_weights({"w1": (16, 3, 3, 3), "w2": (24, 16, 3, 3)})
+    large = {"w1": weights["w1"] * 1e-3, "w2": weights["w2"] * 4e6}
+    model = saved(fitted(nodes, large), tmp_path)
+    assert "conv_2" in faster(model, Asked("fp16", scenes, side=SIDE), tmp_path).precision.kept
+    stored = faster(model, Asked("weights-fp16", scenes, side=SIDE), tmp_path)
+    assert stored.precision.kept == ()
+    assert {tensor.name for tensor in onnx.load(stored.path).graph.initializer} >= {"w1.fp16", "w2"}

@@ -2,28 +2,20 @@
 
 The input and the outputs stay fp32. ONNX Runtime's CPU provider has fp16 kernels for few operators:
 it widens the rest to fp32 and drops the roundings in between, so there such a variant is no faster
-than fp32 and answers better than it would on a device that computes in fp16. So what is compared
-with fp32 is a rehearsal, the fp32 graph with every value rounded to fp16 where the variant has it:
-
-    variant      Cast ─> Conv (fp16) ─> Relu (fp16) ─> Cast
-    rehearsal    Cast ─> Cast ─> Conv ─> Cast ─> Cast ─> Relu ─> Cast ─> Cast     (16, 32 bits)
-
-What overflows (beyond 65504) overflows in it too, and the sums of a device that accumulates in fp16
-are the one thing that it does not show.
+than fp32, and answers better than it would on a device that computes in fp16. So what is compared
+with fp32 is a rehearsal (`rehearsal`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from pathlib import Path
 
 import onnx
-from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper
+from onnx import ModelProto, NodeProto, TensorProto
 
-from anyres_exporter.precision.half_weights import narrowed_weights
 from anyres_exporter.precision.maker import Maker, bare, named, weighted
-
-_WIDE, _NARROW = ".fp32", ".rounded"
+from anyres_exporter.precision.rehearsal import rehearsed
 
 
 def fp16(model: Path) -> Maker:
@@ -35,7 +27,7 @@ def fp16(model: Path) -> Maker:
         return _halved(graph, _with_followers(graph, layers, kept))
 
     def rehearse(kept: Collection[str]) -> ModelProto:
-        return _rehearsed(graph, _with_followers(graph, layers, kept))
+        return rehearsed(graph, _with_followers(graph, layers, kept))
 
     return Maker(layers, make, rehearse)
 
@@ -85,48 +77,3 @@ def _straightened(graph: ModelProto) -> ModelProto:
 
 def _to(cast: NodeProto) -> int:
     return next(int(each.i) for each in cast.attribute if each.name == "to")
-
-
-def _rehearsed(graph: ModelProto, kept: Collection[str]) -> ModelProto:
-    """In fp32, with rounded weights, and every value rounded that an fp16 node takes or makes."""
-    made = narrowed_weights(graph, kept)
-    inferred = onnx.shape_inference.infer_shapes(graph).graph
-    known = (*inferred.input, *inferred.output, *inferred.value_info)
-    floats = {v.name for v in known if v.type.tensor_type.elem_type == TensorProto.FLOAT}
-    wide = {v.name for v in inferred.input} | _made_by(inferred, kept)
-    own = {node.name for node in graph.graph.node} - set(kept)
-    nodes: list[NodeProto] = []
-    for name in (value.name for value in inferred.input if value.name in floats):
-        nodes.extend(_rounding(name, name + _NARROW))
-    for node in made.graph.node:
-        rounded = node.name in own
-        takes = {name: name + _NARROW for name in node.input if rounded and name in wide & floats}
-        gives = {name: name + _WIDE for name in node.output if rounded and name in floats}
-        nodes.append(_renamed(node, takes, gives))
-        for name, unrounded in gives.items():
-            nodes.extend(_rounding(unrounded, name))
-        for name in node.output:
-            if name in wide & floats:
-                nodes.extend(_rounding(name, name + _NARROW))
-    del made.graph.node[:], made.graph.value_info[:]
-    made.graph.node.extend(nodes)
-    return made
-
-
-def _made_by(graph: GraphProto, names: Collection[str]) -> set[str]:
-    return {value for node in graph.node if node.name in names for value in node.output}
-
-
-def _renamed(node: NodeProto, takes: dict[str, str], gives: dict[str, str]) -> NodeProto:
-    copy = NodeProto()
-    copy.CopyFrom(node)
-    copy.input[:] = [takes.get(name, name) for name in node.input]
-    copy.output[:] = [gives.get(name, name) for name in node.output]
-    return copy
-
-
-def _rounding(name: str, rounded: str) -> Iterator[NodeProto]:
-    """A cast down and one up; the runtime leaves such a pair alone where a graph has it."""
-    half = f"{rounded}.fp16"
-    yield helper.make_node("Cast", [name], [half], to=TensorProto.FLOAT16)
-    yield helper.make_node("Cast", [half], [rounded], to=TensorProto.FLOAT)

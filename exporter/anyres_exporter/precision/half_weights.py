@@ -29,36 +29,26 @@ def half_weights(model: Path) -> Maker:
     graph = named(onnx.load(model))
 
     def make(kept: Collection[str]) -> ModelProto:
-        return narrowed_weights(graph, kept)
+        return _stored(graph, kept)
 
     return Maker(weighted(graph.graph), make)
 
 
-def narrowed_weights(
-    graph: ModelProto, kept: Collection[str], smallest: int = SMALLEST
-) -> ModelProto:
-    """The graph with casts before its nodes, and the initializers replaced where they stood.
-
-    Args:
-        graph: has a name on every node.
-        kept: nodes whose weights stay.
-        smallest: numbers from which on a weight is narrowed.
-    """
+def _stored(graph: ModelProto, kept: Collection[str]) -> ModelProto:
+    """The graph with casts before its nodes, and the initializers replaced where they stood."""
     made = ModelProto()
     made.CopyFrom(graph)
     del made.metadata_props[:], made.graph.node[:], made.graph.initializer[:]
     stay = {value.name for value in graph.graph.input}
     stay |= {name for node in graph.graph.node if node.name in kept for name in node.input}
-    made.graph.node.extend(_casts(graph, made, stay, smallest))
+    made.graph.node.extend(_casts(graph, made, stay))
     made.graph.node.extend(graph.graph.node)
     return made
 
 
-def _casts(
-    graph: ModelProto, made: ModelProto, stay: set[str], smallest: int
-) -> Iterator[NodeProto]:
+def _casts(graph: ModelProto, made: ModelProto, stay: set[str]) -> Iterator[NodeProto]:
     for tensor in graph.graph.initializer:
-        narrow = None if tensor.name in stay else _narrowed(tensor, smallest)
+        narrow = None if tensor.name in stay else _narrowed(tensor)
         made.graph.initializer.append(narrow or tensor)
         if narrow is not None:
             yield helper.make_node(
@@ -66,8 +56,8 @@ def _casts(
             )
 
 
-def _narrowed(tensor: TensorProto, smallest: int) -> TensorProto | None:
-    if tensor.data_type != TensorProto.FLOAT or prod(tensor.dims) < smallest:
+def _narrowed(tensor: TensorProto) -> TensorProto | None:
+    if tensor.data_type != TensorProto.FLOAT or prod(tensor.dims) < SMALLEST:
         return None
     values = numpy_helper.to_array(tensor)
     if not (np.abs(values) <= LARGEST).all():
