@@ -92,6 +92,17 @@ NETWORKS: dict[str, tuple[str, str, dict[str, tuple[int, ...]]]] = {
         score = Flatten (mean)""",
         {"w1": (4, 3, 2, 2), "w2": (4, 2, 2, 2), "w3": (2, 3, 1, 1)},
     ),
+    # A map of 16x16, whatever goes in.
+    "baked": (
+        "float[N,2,16,16] y",
+        """cells = Conv <kernel_shape=[2,2], strides=[2,2]> (image, w1)
+        painted = ConvTranspose <kernel_shape=[2,2], strides=[2,2]> (cells, w2)
+        same = Conv <kernel_shape=[1,1]> (image, w3)
+        map = Add (painted, same)
+        size = Constant <value_ints=[1,2,16,16]> ()
+        y = Resize <mode="nearest"> (map, , , size)""",
+        {"w1": (4, 3, 2, 2), "w2": (4, 2, 2, 2), "w3": (2, 3, 1, 1)},
+    ),
     # A stem that rounds up: 3, 7, 11, ... pixels and 4, 8, 12, ... give 2, 4, 6, ... cells.
     "stem": (
         MAPS,

@@ -366,6 +366,11 @@ def test_an_answer_for_the_whole_image_cannot_be_padded_and_is_named() -> None:
     assert "GlobalAveragePool" in (refused.value.node or "")
 
 
+def test_an_axis_that_is_fixed_cannot_be_opened_and_its_node_is_named() -> None:
+    with pytest.raises(NotProven, match=r"padding cannot open H: it takes 16 .*Resize"):
+        opened("baked", "edge")
+
+
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", ["valid", "shrinking"])
 def test_a_network_without_padding_answers_for_every_pixel(name: str, mode: PadMode) -> None:
@@ -412,7 +417,7 @@ def test_an_output_that_is_larger_than_the_image_stays_so() -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("name", sorted(NETWORKS.keys() - {"two"}))
+@pytest.mark.parametrize("name", sorted(NETWORKS.keys() - {"two", "baked"}))
 def test_the_rule_can_be_read_back_from_the_graph(name: str, mode: PadMode) -> None:
     assert pad_rule_in(opened(name, mode)) == rule_of(name, mode)
     assert pad_rule_in(graph_of(name)) is None

@@ -213,6 +213,7 @@ def _refuse_what_padding_cannot_open(analysis: Analysis) -> None:
             breaker = next(iter(output.tiling.breakers), None)
             raise NotProven(
                 f"padding would change output '{output.name}': it is no map that can be cropped "
-                f"back, so the pixels that are added would stay in its answer ({breaker})",
+                "back, so the pixels that are added would stay in its answer"
+                + (f" ({breaker})" if breaker else ""),
                 breaker,
             )
