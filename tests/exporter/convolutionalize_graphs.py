@@ -43,7 +43,7 @@ def classifier_of(
     )
     random = np.random.default_rng(0)
     for name, shape in {"stem": (CHANNELS, 3, 3, 3), **weights}.items():
-        values = random.standard_normal(shape) / math.sqrt(math.prod(shape) / max(shape))
+        values = random.standard_normal(shape) / math.sqrt(math.prod(shape) / min(shape))
         add(model, name, values.astype(np.float32))
     for name, value in (constants or {}).items():
         add(model, name, value)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.exporter.convolutionalize_graphs import (
     CHANNELS,
@@ -29,10 +29,12 @@ from anyres_exporter.rewrite.convolutionalize.source import classifier
 from anyres_exporter.runtime import Runtime
 
 CELLS = CHANNELS * MAP[0] * MAP[1]
-ACTIVATIONS = (
-    *("Relu", "Sigmoid", "Tanh", "HardSwish", "Elu", "Softplus", "LeakyRelu", "Identity"),
-    *("Dropout", "Softsign", "Erf", "HardSigmoid", "Gelu", "Mish", "Abs", "Neg"),
+# Those that never make a whole layer nearly zero, where rounding is all that is left.
+LIVELY = (
+    *("Sigmoid", "Tanh", "Elu", "LeakyRelu", "Identity", "Dropout", "Softsign", "Erf", "Abs"),
+    "Neg",
 )
+ACTIVATIONS = (*LIVELY, "Relu", "HardSwish", "Softplus", "HardSigmoid", "Gelu", "Mish")
 FINAL = ("", "Softmax <axis=1>", "LogSoftmax <axis=-1>", "Sigmoid")
 
 
@@ -49,11 +51,11 @@ class Layer:
 
 layers = st.builds(
     Layer,
-    width=st.integers(1, 6),
+    width=st.integers(2, 6),
     gemm=st.booleans(),
     transposed=st.booleans(),
     biased=st.booleans(),
-    activation=st.sampled_from(ACTIVATIONS),
+    activation=st.sampled_from(LIVELY),
 )
 # How the map becomes a vector, and how many numbers it then has.
 flattened = st.permutations((1, 2, 3)).map(
@@ -94,7 +96,7 @@ def model_of(flat: tuple[str, int], before: str, chain: list[Layer], final: str)
     return classifier_of(" ".join(lines), weights, constants=constants, opset=20)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     flat=st.one_of(flattened, pooled),
     before=st.sampled_from(ACTIVATIONS),
@@ -109,6 +111,6 @@ def test_any_tail_slides(
     image = picture(13, 17)
     dense = Runtime(made.model)(image)["out"]
     told = slid(model, image)
-    assume(np.abs(told).max() > 0)  # all dead behind a Relu
+    assert np.abs(told).max() > 0
     assert far(told, dense) < 1e-5
     assert prove(made).max_rel_error < 1e-5

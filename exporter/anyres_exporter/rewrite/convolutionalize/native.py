@@ -9,14 +9,16 @@ all of them are linear up to the logits, the mean of the cells is the classifier
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from anyres_exporter.rewrite.convolutionalize.asking import Array, Tail, dense, noise, original
-from anyres_exporter.rewrite.convolutionalize.convert import Converted
+from anyres_exporter.rewrite.convolutionalize.convert import Answer, Converted
 from anyres_exporter.rewrite.convolutionalize.refusal import NotConvertible
 
+Arrays = Mapping[str, Array]
 TOLERANCE = 1e-5  # of the largest magnitude: float32 sums in another order
 IMAGES = 3
 
@@ -41,22 +43,23 @@ def prove(converted: Converted) -> Native:
     wanted = {name for answer in converted.answers for name in (answer.logits, answer.root)}
     ask, run = original(source, wanted), dense(converted)
     tails = {answer: Tail(source, answer) for answer in converted.answers if answer.dropped}
-    errors = []
+    errors: list[Error] = []
     batch = source.graph.batch
     for seed in range(IMAGES):
         images = noise(seed + batch, source, source.size)[:batch]
         told, made = ask(images), run(images)
         for answer in converted.answers:
             if answer.dropped:
-                errors.append(_cells_differ(tails[answer], told[answer.root], made[answer.map]))
+                errors.append(_cells_differ(answer, tails[answer], told, made))
             if answer.dropped and answer.bent is None:
                 mean = made[answer.map].mean((2, 3), keepdims=True)
-                errors.append(_differ(told[answer.logits], mean))
+                errors.append(_differ(f"{answer.map}, its mean", told[answer.logits], mean))
             if not answer.dropped:
-                errors.append(_differ(told[answer.logits], made[answer.map]))
-                errors.append(_differ(told[answer.output], made[answer.output]))
+                errors.append(_differ(answer.map, told[answer.logits], made[answer.map]))
+                errors.append(_differ(answer.output, told[answer.output], made[answer.output]))
     errors += _batches_differ(converted)
-    worst = max(errors, key=lambda error: error[1])
+    tensors = {error.tensor for error in errors}
+    worst = max((_worst(errors, name) for name in tensors), key=lambda found: found[1])
     if not worst[1] <= TOLERANCE:
         raise NotConvertible(
             f"at {source.size[1]}x{source.size[0]} it differs from the classifier by "
@@ -65,10 +68,23 @@ def prove(converted: Converted) -> Native:
     return Native(IMAGES * batch, *worst)
 
 
-Error = tuple[float, float]
+@dataclass(frozen=True)
+class Error:
+    """One comparison: the largest difference, and the largest value that was to be found."""
+
+    tensor: str
+    difference: float
+    largest: float
 
 
-def _differ(told: Array, made: Array) -> Error:
+def _worst(errors: list[Error], tensor: str) -> tuple[float, float]:
+    """Of all images together: an answer near zero is no small number to be right about."""
+    own = [error for error in errors if error.tensor == tensor]
+    worst = max(error.difference for error in own)
+    return worst, worst / (max(error.largest for error in own) or 1.0)
+
+
+def _differ(tensor: str, told: Array, made: Array) -> Error:
     """`told` is one answer for each image, and to be found in every cell of `made`."""
     expected = np.asarray(told, np.float64)
     if expected.shape != made.shape:
@@ -76,18 +92,19 @@ def _differ(told: Array, made: Array) -> Error:
     same = expected == made  # infinities too, as the logarithm of no chance at all
     with np.errstate(invalid="ignore"):
         worst = float(np.where(same, 0.0, np.abs(expected - made)).max(initial=0.0))
-    scale = float(np.abs(expected).max(initial=0.0, where=np.isfinite(expected))) or 1.0
-    return (worst, worst / scale) if np.isfinite(worst) else (np.inf, np.inf)
+    largest = float(np.abs(expected).max(initial=0.0, where=np.isfinite(expected)))
+    return Error(tensor, worst if np.isfinite(worst) else np.inf, largest)
 
 
-def _cells_differ(tail: Tail, last_map: Array, made: Array) -> Error:
+def _cells_differ(answer: Answer, tail: Tail, told: Arrays, made: Arrays) -> Error:
     """Each dense answer against the tail on a map that is the cell everywhere."""
-    told = np.empty(made.shape)
-    for y, x in np.ndindex(*made.shape[2:]):
+    last_map, dense_logits = told[answer.root], made[answer.map]
+    expected = np.empty(dense_logits.shape)
+    for y, x in np.ndindex(*dense_logits.shape[2:]):
         cell = last_map[:, :, y : y + 1, x : x + 1]
-        answer = tail(np.ascontiguousarray(np.broadcast_to(cell, last_map.shape)))
-        told[:, :, y, x] = answer.reshape(made.shape[:2])
-    return _differ(told, made)
+        logits = tail(np.ascontiguousarray(np.broadcast_to(cell, last_map.shape)))
+        expected[:, :, y, x] = logits.reshape(dense_logits.shape[:2])
+    return _differ(f"{answer.map}, each cell", expected, dense_logits)
 
 
 def _batches_differ(converted: Converted) -> list[Error]:
@@ -99,6 +116,8 @@ def _batches_differ(converted: Converted) -> list[Error]:
     together = run(images)
     alone = [run(image[np.newaxis]) for image in images]
     return [
-        _differ(np.concatenate([each[name] for each in alone]), together[name])
+        _differ(
+            f"{name}, two at once", np.concatenate([each[name] for each in alone]), together[name]
+        )
         for name in run.outputs
     ]
