@@ -12,7 +12,7 @@ Otherwise nothing is written, and the error names the node.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -41,6 +41,7 @@ from anyres_exporter.rewrite.batteries.fitted import fitted
 from anyres_exporter.rewrite.opened import opened
 from anyres_exporter.rewrite.opset import OLDEST, at_opset, newest, opset_of
 from anyres_exporter.rewrite.pad_rule import pad_rule
+from anyres_exporter.rewrite.simplify import simplified
 from anyres_exporter.trace.tidy import tidy
 from anyres_exporter.trace.trace import trace, traceable
 from anyres_proto.card import METADATA_KEY, Card, Description, Padding, Proof
@@ -70,6 +71,7 @@ def export(
     sizes: Sizes,
     batteries: Batteries = PLAIN,
     opset: int | None = None,
+    values: Collection[str] = (),
     provenance: dict[str, str] | None = None,
     report: Report = lambda comparison: None,
 ) -> Path:
@@ -83,6 +85,7 @@ def export(
         sizes: what is asked of H and W.
         batteries: what the graph is to do beside the network.
         opset: of the default domain; by default the newest that is sound.
+        values: outputs by name whose numbers are values: no logits, no probabilities.
         provenance: what the card records of where the model comes from.
         report: called with every comparison of the proof as it is made.
 
@@ -113,6 +116,7 @@ def export(
         description.model_copy(update={"input": batteries.input(description.input)}),
         analysis,
         provenance=(provenance or {}) | {"torch": version("torch")},
+        values=values,
         padding=subject.padding,
         proofs=proofs,
     )
@@ -157,7 +161,7 @@ def _traced(model: nn.Module, description: Description, sizes: Sizes, folder: Pa
 
 def _given(model: onnx.ModelProto, sizes: Sizes) -> Subject:
     """A graph is its own original, at the sizes that it was made for."""
-    plain = at_opset(model, max(opset_of(model), OLDEST))
+    plain = at_opset(simplified(model), max(opset_of(model), OLDEST))
     given = Subject(plain, Original(model), padding=_padding_of(model))
     if not sizes.dynamic:
         return given

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import onnx
@@ -17,8 +18,10 @@ from onnxruntime.capi.onnxruntime_pybind11_state import (
 )
 
 from anyres_exporter.errors import DoesNotRun
+from anyres_exporter.storage import is_larger, stored
 
 _FAILURES = (Fail, InvalidArgument, NotImplemented, RuntimeException)
+_PROVIDERS = ["CPUExecutionProvider"]
 _FATAL = 4  # a size that fails is an answer here, not an incident
 
 
@@ -38,11 +41,8 @@ class Runtime:
         options = ort.SessionOptions()
         options.log_severity_level = _FATAL
         options.intra_op_num_threads = threads
-        source = graph.SerializeToString() if isinstance(graph, onnx.ModelProto) else str(graph)
         try:
-            self._session = ort.InferenceSession(
-                source, options, providers=["CPUExecutionProvider"]
-            )
+            self._session = _session(graph, options)
         except _FAILURES as error:
             raise DoesNotRun(f"ONNX Runtime does not load it: {error}") from error
         self.input: str = self._session.get_inputs()[0].name
@@ -59,6 +59,19 @@ class Runtime:
         except _FAILURES as error:
             raise DoesNotRun(str(error)) from error
         return dict(zip(self.outputs, answers, strict=True))
+
+
+def _session(graph: onnx.ModelProto | Path, options: ort.SessionOptions) -> ort.InferenceSession:
+    """Of a message, or by way of a file where it is too large for one."""
+    if isinstance(graph, Path):
+        return ort.InferenceSession(str(graph), options, providers=_PROVIDERS)
+    if not is_larger(graph):
+        return ort.InferenceSession(graph.SerializeToString(), options, providers=_PROVIDERS)
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "graph.onnx"
+        message, _ = stored(graph, path)
+        path.write_bytes(message.SerializeToString())
+        return ort.InferenceSession(str(path), options, providers=_PROVIDERS)
 
 
 def first(answers: Mapping[str, NDArray[Any]]) -> NDArray[Any]:

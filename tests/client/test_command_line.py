@@ -67,7 +67,7 @@ def test_the_help_of_a_command_ends_with_an_example(anyres: Any, command: str) -
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["fly"], "anyres: no command 'fly'; there are export, analyze, compare, card"),
+        (["fly"], "anyres: no command 'fly'; there are export, prove, convolutionalize"),
         (["--fly"], "anyres: No such option: --fly"),
         (["predict"], "anyres predict: Missing argument 'PHOTO...'"),
         (["card"], "anyres card: Missing command"),

@@ -51,6 +51,7 @@ def test_the_weights_are_the_recipe_s_and_those_that_were_measured(
 
 def test_the_weights_have_the_very_keys_and_shapes_of_the_architecture(recipe: Recipe) -> None:
     model, _ = build(recipe)
+    assert isinstance(model, torch.nn.Module)
     with safe_open(WEIGHTS, "pt") as file:
         stored = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
     assert stored == {name: tuple(value.shape) for name, value in model.state_dict().items()}
@@ -58,6 +59,7 @@ def test_the_weights_have_the_very_keys_and_shapes_of_the_architecture(recipe: R
 
 def test_no_weight_lost_its_value_in_half_precision(recipe: Recipe) -> None:
     model, _ = build(recipe)
+    assert isinstance(model, torch.nn.Module)
     for name, value in model.state_dict().items():
         assert value.isfinite().all(), name
     variances = [v for n, v in model.state_dict().items() if n.endswith("running_var")]
@@ -93,6 +95,7 @@ def test_every_class_has_a_colour_of_its_own(recipe: Recipe) -> None:
 @pytest.mark.skipif(not PICTURE.is_file(), reason="needs the Blue Marble picture of `make models`")
 def test_the_network_knows_the_zones_of_a_place_it_never_saw(recipe: Recipe) -> None:
     model, _ = build(recipe)
+    assert isinstance(model, torch.nn.Module)
     assert recipe.input.colour == "RGB"  # the order of the pixels below
     zones = np.asarray(Image.open(ZONES))
     pixels = np.asarray(Image.open(PICTURE).convert("RGB"))[ROWS, COLUMNS]

@@ -188,7 +188,7 @@ def test_what_torch_cannot_export_ends_in_one_sentence_and_a_log(tmp_path: Path)
 
 
 def test_a_model_that_does_not_run_at_the_traced_size_is_told_so(tmp_path: Path) -> None:
-    with pytest.raises(NotExportable, match="UNet does not run on a 30x30 image of 3 channels: Sizes of tensors"):
+    with pytest.raises(NotExportable, match="does not run on a 30x30 image of 3 channels: Sizes"):
         exported(UNet(width=2, depth=2), tmp_path, traced=(30, 30))
 
 

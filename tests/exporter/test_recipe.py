@@ -27,10 +27,12 @@ def written(folder: Path, text: str) -> Path:
 
 def test_a_recipe_builds_its_model_with_its_weights(tmp_path: Path) -> None:
     model, _ = build(read(written(tmp_path, UNET + SMALL)))
+    assert isinstance(model, torch.nn.Module)
     save_file(model.state_dict(), tmp_path / "w.safetensors")
     digest = hashlib.sha256((tmp_path / "w.safetensors").read_bytes()).hexdigest()
     text = f'{UNET}{SMALL}[weights]\nfile = "w.safetensors"\nsha256 = "{digest}"\n'
     again, provenance = build(read(written(tmp_path, text)))
+    assert isinstance(again, torch.nn.Module)
     assert provenance["weights_sha256"] == digest
     assert all(
         torch.equal(value, again.state_dict()[name]) for name, value in model.state_dict().items()

@@ -7,7 +7,7 @@ a `Description`. Where the person says nothing, the usual is written and named a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Literal, TypeAlias
@@ -47,6 +47,7 @@ def composed(
     *,
     provenance: dict[str, str],
     meaning: Meaning | None = None,
+    values: Collection[str] = (),
     padding: Padding | None = None,
     proofs: tuple[Proof, ...] = (),
 ) -> Card:
@@ -57,6 +58,7 @@ def composed(
         analysis: what the graph says.
         provenance: where the model comes from; our version and onnx's are added.
         meaning: of the output's numbers; by default what its last layer makes of them.
+        values: outputs by name whose numbers are values, whatever the others are.
         padding: what the graph pads and crops by itself.
         proofs: the sizes at which it was compared.
     """
@@ -64,7 +66,8 @@ def composed(
         {
             **dict(description),
             "outputs": tuple(
-                _output(output, meaning, description.task) for output in analysis.outputs
+                _output(output, "values" if output.name in values else meaning, description.task)
+                for output in analysis.outputs
             ),
             "sizes": analysis.sizes,
             "padding": padding,

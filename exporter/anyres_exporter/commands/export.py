@@ -231,12 +231,12 @@ def export(
 
     if name is not None and len(targets) > 1:
         raise typer.BadParameter(f"--name is for one model; there are {len(targets)}")
-    image = {
+    plain = {"mean": (0.0,) * channels, "std": (1.0,) * channels} if channels else {}
+    image = plain | {
         "channels": channels,
         "colour": colour or ("GRAY" if channels == 1 else None),
         "scale": values.number("--scale", scale) if scale else None,
-        "mean": values.numbers("--mean", mean),
-        "std": values.numbers("--std", std),
+        **_given(mean=values.numbers("--mean", mean), std=values.numbers("--std", std)),
     }
     said: dict[str, Any] = {
         "name": name,

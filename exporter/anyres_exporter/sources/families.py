@@ -98,6 +98,7 @@ def _zoo_known(catalogue: ModuleType, name: str) -> Fields:
         "task": entry.task,
         "size": entry.size,
         "dynamic": entry.dense,
+        "values": entry.values,
         "input": image | ({"colour": "GRAY"} if channels == 1 else {}),
     }
 

@@ -14,6 +14,7 @@
     threshold = 0.5                   # above which a mask is 1
     keep_logits = true                # beside the answer
     layout = "NHWC"                   # of outputs with channels
+    values = ["depth"]                # outputs whose numbers are values: no logits
     opset = 17                        # by default the newest that is sound
     classes_file = "classes.txt"      # one name a line; or [[classes]] with name and colour
     [arguments]                       # of the factory
@@ -88,6 +89,7 @@ class Recipe(BaseModel):
     threshold: float = 0.5
     layout: OutputLayout = "NCHW"
     keep_logits: bool = False
+    values: tuple[str, ...] = ()
     input: ImageInput = ImageInput()
     classes: tuple[ClassName, ...] = ()
     classes_file: Path | None = None

@@ -36,6 +36,7 @@ class Entry:
         dense: whether it answers at every position; if not, H and W stay as they are traced.
         size: (h, w) to trace at, which a network made without arguments takes.
         channels: of its image, made without arguments.
+        values: its outputs that are values, beside classes.
     """
 
     factory: Callable[..., nn.Module]
@@ -43,10 +44,11 @@ class Entry:
     dense: bool = True
     size: tuple[int, int] = NATIVE
     channels: int = 3
+    values: tuple[str, ...] = ()
 
 
 def _classifier(factory: Callable[..., nn.Module]) -> Entry:
-    return Entry(factory, "classification", dense=False)
+    return Entry(factory, "classification", dense=False, values=("values",))
 
 
 CATALOGUE: Mapping[str, Entry] = {
@@ -66,5 +68,5 @@ CATALOGUE: Mapping[str, Entry] = {
     "original_unet": Entry(original_unet, "segmentation", size=(188, 188), channels=1),
     "coarse_unet": Entry(coarse_unet, "segmentation", size=(256, 256)),
     "unet_values": Entry(unet_values, "regression"),
-    "unet_objects": Entry(unet_objects, "segmentation"),
+    "unet_objects": Entry(unet_objects, "segmentation", values=("centre", "offset")),
 }
