@@ -5,6 +5,7 @@ ExportError
 ├── NotExportable  torch cannot turn this model into a graph (its text goes to a log file)
 ├── DoesNotRun     ONNX Runtime does not run a graph, or not at this size
 ├── BadPicture     a picture, or a folder of them, cannot be used
+├── NotConvertible a classifier's head cannot be slid over a larger image, by this node
 ├── NotFaster      a faster variant answers too differently, or there is nothing to make faster
 ├── NotProven      the exported graph is not the model at some size: pin the axis or mend the node
 └── NotStamped     a card was not written into a file, which is as it was

@@ -302,7 +302,7 @@ class Cost(_Frozen):
 
 
 class Proof(_Frozen):
-    """One size at which ONNX Runtime was compared with PyTorch eager: the worst of all outputs.
+    """One size at which ONNX Runtime was compared with the original: the worst of all outputs.
 
     `argmax_agreement` is the share of answers whose highest channel is the same.
     """

@@ -20,11 +20,11 @@ from tests.exporter.precision_nets import (
 )
 
 from anyres_analyzer import analyze
+from anyres_exporter.card.precision_table import table
 from anyres_exporter.card.stamp import card_text
 from anyres_exporter.errors import BadPicture, BadRecipe, NotFaster, NotProven
 from anyres_exporter.precision.record import card_of
 from anyres_exporter.precision.request import Asked, Kind
-from anyres_exporter.precision.table import table
 from anyres_exporter.precision.variant import Made, faster
 from anyres_exporter.runtime import Runtime, first
 from anyres_proto.card import Card

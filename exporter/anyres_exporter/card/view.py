@@ -11,7 +11,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from anyres_proto.card import Card, ImageInput, Output, Term
+from anyres_exporter.card.precision_table import table
+from anyres_proto.card import Card, Conversion, ImageInput, Output, Term
 
 Value = TypeVar("Value")
 
@@ -185,12 +186,31 @@ def _term(term: Term) -> str:
 
 
 def _proofs(card: Card) -> RenderableType:
+    found = [_compared(card)] if card.proofs or not (card.conversion or card.precision) else []
+    found += [_converted(card.conversion)] if card.conversion else []
+    found += [table(card.precision)] if card.precision else []
+    return Group(*found)
+
+
+def _converted(conversion: Conversion) -> RenderableType:
+    (width, height), patches = conversion.trained, conversion.patches
+    images = "photographs" if patches.photographs else "images of noise"
+    same = f"{patches.argmax_agreement:.1%} of {patches.cells} patches of {patches.images} {images}"
+    return Text(
+        f"A classifier for {width}x{height} made convolutional: there it differs by "
+        f"{conversion.max_rel_error:.1e} of the largest value; its class is the same on {same}.\n"
+        + "\n".join(f"Reason: {reason}" for reason in patches.reasons),
+        "green",
+    )
+
+
+def _compared(card: Card) -> RenderableType:
     if not card.proofs:
         return Text("Nothing: the card was derived from the graph and never compared.", "yellow")
     count = len(card.proofs)
     worst = max(card.proofs, key=lambda proof: proof.max_rel_error)
     return Text(
-        f"ONNX Runtime equals PyTorch at {count} size{'s' * (count > 1)}; the worst error is "
+        f"ONNX Runtime equals the original at {count} size{'s' * (count > 1)}; the worst error is "
         f"{worst.max_rel_error:.1e} of the largest value, at {worst.width}x{worst.height} "
         f"(batch {worst.batch}).",
         "green",

@@ -10,11 +10,11 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from anyres_exporter.card.precision_table import table
 from anyres_exporter.card.stamp import card_text
 from anyres_exporter.errors import BadRecipe
 from anyres_exporter.export import export
 from anyres_exporter.precision.request import Asked
-from anyres_exporter.precision.table import table
 from anyres_exporter.precision.variant import faster
 from anyres_exporter.proof.compare import Comparison
 from anyres_exporter.sources.recipe import RANDOM, Recipe, build, of_target

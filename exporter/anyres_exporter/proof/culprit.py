@@ -99,9 +99,10 @@ def _first_wrong(
 ) -> str | None:
     """The culprit, from what the modules and the tensors of the graph answer at the bad size."""
     right = {tensor for value in expected.values() if (tensor := _holding(value, actual))}
+    pixels = _pixels(graph)
     for module, value in expected.items():
         tensor = tensors.get(module)
-        if tensor is None or tensor in right:  # a fused layer holds what the last of it gave
+        if tensor not in pixels or tensor in right:  # a fused layer holds what the last of it gave
             continue
         if not difference(tensor, value, actual[tensor]).agrees:
             node = _suspect(graph, tensor, right)

@@ -9,7 +9,10 @@ from __future__ import annotations
 from anyres_analyzer import Analysis
 from anyres_exporter.errors import NotProven
 
-PIN = "Pin the size (--fixed), or make the model answer at every position (convolutionalize)"
+PIN = (
+    "Pin the size (--fixed); a classifier's head can then be made convolutional "
+    "(anyres convolutionalize)"
+)
 
 
 def refuse_fixed(analysis: Analysis, name: str) -> None:
