@@ -16,7 +16,9 @@ pytestmark = pytest.mark.torch
 
 from safetensors import safe_open  # noqa: E402
 
-from anyres_exporter.sources.recipe import Recipe, build, read  # noqa: E402
+from anyres_exporter.sources.build import build  # noqa: E402
+from anyres_exporter.sources.recipe import Recipe  # noqa: E402
+from anyres_exporter.sources.target import read  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "models/climate"

@@ -13,7 +13,8 @@ pytestmark = pytest.mark.torch
 from safetensors.torch import save_file  # noqa: E402
 
 from anyres_exporter.errors import BadRecipe  # noqa: E402
-from anyres_exporter.sources.recipe import build, read  # noqa: E402
+from anyres_exporter.sources.build import build  # noqa: E402
+from anyres_exporter.sources.target import read  # noqa: E402
 
 UNET = 'name = "net"\nfactory = "anyres_exporter.zoo.unet:UNet"\n'
 SMALL = "[arguments]\nwidth = 2\ndepth = 1\n"

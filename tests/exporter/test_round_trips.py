@@ -21,7 +21,8 @@ pytestmark = [pytest.mark.torch, pytest.mark.slow, pytest.mark.exhaustive]
 from anyres_exporter.card.stamp import card_text  # noqa: E402
 from anyres_exporter.errors import ExportError  # noqa: E402
 from anyres_exporter.export import export  # noqa: E402
-from anyres_exporter.sources.recipe import build, of_target  # noqa: E402
+from anyres_exporter.sources.build import build  # noqa: E402
+from anyres_exporter.sources.target import of_target  # noqa: E402
 from anyres_proto.card import Card  # noqa: E402
 
 MAPS = {"num_classes": 0, "global_pool": ""}  # timm's networks without their heads

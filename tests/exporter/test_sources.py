@@ -19,7 +19,9 @@ from safetensors.torch import save_file  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
 from anyres_exporter.errors import BadRecipe  # noqa: E402
-from anyres_exporter.sources.recipe import Recipe, build, of_target  # noqa: E402
+from anyres_exporter.sources.build import build  # noqa: E402
+from anyres_exporter.sources.recipe import Recipe  # noqa: E402
+from anyres_exporter.sources.target import of_target  # noqa: E402
 from anyres_exporter.sources.weights import load_weights  # noqa: E402
 
 CODE = """

@@ -247,7 +247,7 @@ def export(
         "weights": _given(file=weights and weights.absolute(), key=weights_key) or None,
         "size": values.height_width("--size", size) if size else None,
         "dynamic": False if fixed else None,
-        "any_size": {"zero": "constant"}.get(any_size, any_size) if any_size else None,
+        "any_size": any_size,
         "opset": opset,
         "pixels": "bytes" if as_bytes else None,
         "answer": answer,

@@ -17,7 +17,9 @@ from anyres_exporter.export import export
 from anyres_exporter.precision.request import Asked
 from anyres_exporter.precision.variant import faster
 from anyres_exporter.proof.compare import Comparison
-from anyres_exporter.sources.recipe import RANDOM, Recipe, build, of_target
+from anyres_exporter.sources.build import RANDOM, build
+from anyres_exporter.sources.recipe import Recipe
+from anyres_exporter.sources.target import of_target
 from anyres_proto.card import Card
 
 

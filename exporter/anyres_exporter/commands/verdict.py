@@ -24,8 +24,9 @@ from anyres_exporter.proof.sizes import Size, sizes_of
 from anyres_exporter.proof.stamping import stamped
 from anyres_exporter.rewrite.any_size import AnySize
 from anyres_exporter.rewrite.pad_rule_in import pad_rule_in
+from anyres_exporter.sources.build import build
 from anyres_exporter.sources.graph import read_graph
-from anyres_exporter.sources.recipe import build, of_target
+from anyres_exporter.sources.target import of_target
 
 
 def run(

@@ -7,7 +7,7 @@
     convolutionalize = true           # turn the FC head into convolutions
     size = [224, 224]                 # (height, width) to trace at
     dynamic = true                    # leave H and W open
-    any_size = "edge"                 # pad to the step and crop back, inside the graph
+    any_size = "edge"                 # pad so to the step and crop back; or "reflect", "zero"
     pixels = "bytes"                  # take uint8 (n, h, w, c), scaled inside the graph
     answer = "argmax"                 # or softmax, sigmoid, top_k, mask; made inside, too
     top_k = 5                         # how many classes top_k gives
@@ -30,14 +30,10 @@ no checkpoint is unpickled. What a library knows about a model of its own need n
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import onnx
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from torch import nn
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from anyres_exporter.errors import BadRecipe
 from anyres_exporter.request import Sizes
@@ -47,14 +43,10 @@ from anyres_exporter.rewrite.batteries.batteries import (
     OutputLayout,
     Pixels,
 )
-from anyres_exporter.sources.convolutionalize import convolutionalize
-from anyres_exporter.sources.factory import from_code
-from anyres_exporter.sources.families import from_family, is_family, known
-from anyres_exporter.sources.graph import described, read_graph
-from anyres_exporter.sources.weights import load_weights, sha256
+from anyres_exporter.rewrite.pad_rule import PadMode
 from anyres_proto.card import NAME, ClassName, Description, ImageInput
 
-RANDOM = "random"
+PAD_MODES: dict[str, PadMode] = {"reflect": "reflect", "edge": "edge", "zero": "constant"}
 _FOR_CODE = ("arguments", "weights", "convolutionalize")
 
 
@@ -81,7 +73,7 @@ class Recipe(BaseModel):
     convolutionalize: bool = False
     size: tuple[int, int] = (224, 224)
     dynamic: bool = True
-    any_size: Literal["edge", "reflect", "constant"] | None = None
+    any_size: Literal["reflect", "edge", "zero"] | None = None
     opset: int | None = Field(ge=13, default=None)
     pixels: Pixels = "float"
     answer: AnswerKind = "logits"
@@ -134,140 +126,5 @@ class Recipe(BaseModel):
 
     def sizes(self) -> Sizes:
         """What is asked of H and W."""
-        return Sizes(self.size, self.dynamic, self.any_size)
-
-
-def of_target(target: str, said: Mapping[str, Any]) -> Recipe:
-    """The recipe that a target is, or that exports it.
-
-    Args:
-        target: RECIPE.toml, MODEL.onnx, a factory, or a library's model.
-        said: fields that come before the target's own.
-
-    Raises:
-        BadRecipe: it is none of these, or wrong.
-    """
-    path = Path(target)
-    if path.suffix == ".toml":
-        return read(path, said)
-    if path.suffix == ".onnx":
-        return parse({"graph": path.absolute()} | dict(said), target)
-    if ":" not in target:
-        raise BadRecipe(
-            f"'{target}' is nothing to export; expected RECIPE.toml, MODEL.onnx, "
-            "package.module:factory, file.py:factory, or a library's model, like timm:resnet18"
-        )
-    named = {} if is_family(target) else {"name": target.rpartition(":")[2].lower()}
-    return parse(named | {"factory": target} | dict(said), target)
-
-
-def read(path: Path, said: Mapping[str, Any] | None = None) -> Recipe:
-    """A recipe file; what is said besides comes before what it says.
-
-    Raises:
-        BadRecipe: it is missing, no TOML, or says something that no recipe says.
-    """
-    try:
-        fields = tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise BadRecipe(f"{path}: {error.strerror or error}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise BadRecipe(f"{path} is not TOML: {error}") from error
-    return parse(_over(fields, said or {}) | {"folder": path.parent}, str(path))
-
-
-def _over(fields: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
-    """Tables are merged, but for weights: a checkpoint's hash and key are its own."""
-    merged = {
-        key: dict(fields[key]) | dict(said[key])
-        for key in ("arguments", "input")
-        if key in fields and key in said
-    }
-    found = dict(fields) | dict(said) | merged
-    if "classes" in said:
-        found.pop("classes_file", None)
-    return found
-
-
-def parse(fields: Mapping[str, Any], source: str) -> Recipe:
-    """A recipe from its fields; `source` is named in errors.
-
-    Raises:
-        BadRecipe: a field is missing, unknown, or of the wrong kind.
-    """
-    try:
-        return Recipe.model_validate(_completed(fields))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        said = first["msg"].removeprefix("Value error, ")
-        raise BadRecipe(f"{source}: {f'{where}: ' if where else ''}{said}") from error
-
-
-def _completed(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """With what a library or a card knows, where nothing else is said.
-
-    Not the classes, where the factory is asked for a number of its own.
-    """
-    factory, graph = fields.get("factory"), fields.get("graph")
-    found: dict[str, Any] = {}
-    if isinstance(factory, str) and is_family(factory):
-        found = known(factory)
-    elif isinstance(graph, str | Path):
-        found = described(fields.get("folder", Path()) / graph)
-    if "classes_file" in fields or {"num_classes", "classes"} & set(fields.get("arguments", {})):
-        found.pop("classes", None)
-    return _over(found, fields)
-
-
-def build(
-    recipe: Recipe, assets: Path | None = None
-) -> tuple[nn.Module | onnx.ModelProto, dict[str, str]]:
-    """The model with its weights in eval mode, or the graph, and its provenance.
-
-    Args:
-        recipe: how.
-        assets: where weights are looked for that do not lie beside the recipe.
-
-    Raises:
-        BadRecipe: the factory cannot be imported or called, the weights are missing, are not those
-            of the hash, or do not fit the model, or the graph cannot be read.
-    """
-    if recipe.graph is not None:
-        path = recipe.folder / recipe.graph
-        return read_graph(path), {"graph_sha256": sha256(path)}
-    return _built(recipe, assets)
-
-
-def _built(recipe: Recipe, assets: Path | None) -> tuple[nn.Module, dict[str, str]]:
-    assert recipe.factory is not None, "a recipe without a graph names a factory"
-    make = from_family if is_family(recipe.factory) else from_code
-    model = make(recipe.factory, recipe.arguments)
-    provenance = {"factory": recipe.factory}
-    if recipe.weights is None:
-        provenance["weights"] = RANDOM if is_family(recipe.factory) else "as the factory gave them"
-    else:
-        path = _found(recipe, recipe.weights, assets)
-        digest = sha256(path)
-        if recipe.weights.sha256 not in (None, digest):
-            raise BadRecipe(
-                f"{path} is not the file that recipe '{recipe.name}' was written for: "
-                f"its sha256 is {digest}, expected {recipe.weights.sha256}"
-            )
-        load_weights(model, path, recipe.weights.key)
-        provenance["weights_sha256"] = digest
-    if recipe.convolutionalize:
-        model = convolutionalize(model, probe=recipe.size)
-        provenance["convolutionalized"] = "true"
-    return model.eval(), provenance
-
-
-def _found(recipe: Recipe, weights: Weights, assets: Path | None) -> Path:
-    places = [folder / weights.file for folder in (recipe.folder, assets) if folder is not None]
-    path = next((place for place in places if place.is_file()), None)
-    if path is None:
-        raise BadRecipe(
-            f"the weights of recipe '{recipe.name}' are not there; looked at "
-            + " and ".join(str(place) for place in places)
-        )
-    return path
+        mode = PAD_MODES[self.any_size] if self.any_size else None
+        return Sizes(self.size, self.dynamic, mode)
