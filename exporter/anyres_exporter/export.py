@@ -38,7 +38,7 @@ from anyres_exporter.rewrite.any_size import AnySize, wrapped
 from anyres_exporter.rewrite.batteries.batteries import PLAIN, Batteries
 from anyres_exporter.rewrite.batteries.eager import Fitted, pixels
 from anyres_exporter.rewrite.batteries.fitted import fitted
-from anyres_exporter.rewrite.opened import opened
+from anyres_exporter.rewrite.opened import AXES, opened
 from anyres_exporter.rewrite.opset import OLDEST, at_opset, newest, opset_of
 from anyres_exporter.rewrite.pad_rule import pad_rule
 from anyres_exporter.rewrite.simplify import simplified
@@ -101,6 +101,7 @@ def export(
     analysis = _analysed(subject.graph, description.name)
     if sizes.dynamic:
         refuse_fixed(analysis, description.name)
+    if sizes.dynamic and isinstance(model, nn.Module):
         own = own_sizes(analysis.sizes, subject.oracle, description.input.channels, sizes.traced)
         analysis = with_sizes(analysis, own)
     subject = _rewritten(subject, analysis, description, sizes, batteries)
@@ -110,7 +111,7 @@ def export(
     analysis = _analysed(subject.graph, description.name)
     if subject.padding is None:
         analysis = with_sizes(analysis, narrow)
-    images = pixels if batteries.pixels == "bytes" else noise
+    images = pixels if analysis.input.dtype == "uint8" else noise
     proofs = _proven(subject, analysis, description, images, report)
     card = composed(
         description.model_copy(update={"input": batteries.input(description.input)}),
@@ -165,9 +166,11 @@ def _given(model: onnx.ModelProto, sizes: Sizes) -> Subject:
     given = Subject(plain, Original(model), padding=_padding_of(model))
     if not sizes.dynamic:
         return given
-    declared = analyze(model)
+    declared = _analysed(model, model.graph.name)
     pinned = (declared.sizes.height.maximum, declared.sizes.width.maximum) != (None, None)
-    return replace(given, graph=opened(plain), only=tuple(sizes_of(declared)) if pinned else ())
+    axes = {declared.input.layout.index(axis): name for axis, name in AXES.items()}
+    only = tuple(sizes_of(declared)) if pinned else ()
+    return replace(given, graph=opened(plain, axes), only=only)
 
 
 def _padding_of(model: onnx.ModelProto) -> Padding | None:
@@ -190,18 +193,21 @@ def _proven(
     report: Report,
 ) -> tuple[Proof, ...]:
     channels = description.input.channels
-    found: list[Proof] = []
+    found: list[Comparison] = []
     sizes = subject.only or sizes_of(analysis)
     for comparison in compare(subject.oracle, subject.graph, sizes, channels, images=images):
         report(comparison)
         if not comparison.agrees:
             node = None
             if images is noise:  # modules see floats
-                node = culprit.find(subject.oracle, subject.graph, comparison, channels)
+                agreed = (found[-1].batch, found[-1].height, found[-1].width) if found else None
+                node = culprit.find(
+                    subject.oracle, subject.graph, comparison, channels, agreed=agreed
+                )
             breakers = analysis.tiling.breakers
             raise _not_proven(description, comparison, node or (breakers[0] if breakers else None))
-        found.append(proof(comparison))
-    return tuple(found)
+        found.append(comparison)
+    return tuple(map(proof, found))
 
 
 def _not_proven(description: Description, comparison: Comparison, node: str | None) -> NotProven:

@@ -132,3 +132,24 @@ def test_a_card_is_taken_over_and_gives_way_to_what_is_said(
     assert code == 0, said
     card = card_of(tmp_path / "out" / "unet.onnx")
     assert (card.task, card.input.mean, card.input.std) == ("segmentation", (1, 2, 3), (4, 5, 6))
+
+
+def test_a_graph_of_bytes_is_exported_again_as_it_is(
+    foreign: Any, anyres: Run, tmp_path: Path
+) -> None:
+    code, said = anyres(
+        *("export", foreign("unet"), "--bytes", "--answer", "argmax", "--name", "bytes"),
+        *("--out", tmp_path),
+    )
+    assert code == 0, said
+    code, said = anyres(
+        *("export", tmp_path / "bytes.onnx", "--opset", "15", "--name", "again"),
+        *("--out", tmp_path),
+    )
+    assert code == 0, said
+    first, again = card_of(tmp_path / "bytes.onnx"), card_of(tmp_path / "again.onnx")
+    assert (again.sizes, again.input, again.outputs) == (first.sizes, first.input, first.outputs)
+    image = np.random.default_rng(0).integers(0, 256, (2, 34, 50, 3), np.uint8)
+    answers = [answer(tmp_path / name, image) for name in ("bytes.onnx", "again.onnx")]
+    assert answers[0].dtype == np.uint8
+    np.testing.assert_array_equal(*answers)

@@ -11,14 +11,14 @@ from collections.abc import Mapping
 
 import onnx
 
-AXES = {0: "batch", 2: "height", 3: "width"}
+AXES = {"N": "batch", "H": "height", "W": "width"}
 
 
-def opened(model: onnx.ModelProto, axes: Mapping[int, str] = AXES) -> onnx.ModelProto:
+def opened(model: onnx.ModelProto, axes: Mapping[int, str]) -> onnx.ModelProto:
     """The same nodes and weights, the image's axes of these indices open.
 
     Args:
-        model: with one image input, (n, c, h, w); weights may be among its inputs, too.
+        model: with one image input; weights may be among its inputs, too.
         axes: index of a dimension of the image -> its name.
     """
     result = onnx.ModelProto()
