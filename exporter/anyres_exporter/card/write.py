@@ -40,7 +40,7 @@ def write(
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{card.name}.onnx"
     partial = folder / f".{path.name}.partial"
-    before = _weights_beside(path)
+    before = weights_beside(path)
     metadata = {METADATA_KEY: card.model_dump_json()}
     message, beside = stored(graph, path, metadata, external_above=external_above)
     weights = {beside} if beside else set()
@@ -65,7 +65,7 @@ def _check(path: Path, name: str) -> None:
         raise NotExportable(f"the graph of '{name}' is not valid ONNX: {reason}") from error
 
 
-def _weights_beside(path: Path) -> set[Path]:
+def weights_beside(path: Path) -> set[Path]:
     """Files of weights that were written for this graph, by this or an earlier export."""
     named = re.compile(rf"{re.escape(path.stem)}\.[0-9a-f]{{{DIGITS}}}\.data")
     return {each for each in path.parent.iterdir() if named.fullmatch(each.name)}

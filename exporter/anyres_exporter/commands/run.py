@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from anyres_exporter.card.precision_table import table
 from anyres_exporter.card.stamp import card_text
+from anyres_exporter.card.write import weights_beside
 from anyres_exporter.errors import BadRecipe
 from anyres_exporter.export import export
 from anyres_exporter.precision.request import Asked
@@ -73,7 +74,7 @@ def run_faster(model: Path, asked: Asked, out: Path) -> Path:
     with _progress(console) as progress:
         task = progress.add_task(f"{asked.kind} of {model.stem}", total=None)
         made = faster(model, asked, out, lambda words: progress.update(task, description=words))
-    console.print(f"{made.path}  {made.path.stat().st_size / 1e6:.1f} MB")
+    console.print(f"{made.path}  {_megabytes(made.path)}")
     console.print(Padding(table(made.precision), (0, 0, 0, 2)))
     return made.path
 
@@ -81,7 +82,7 @@ def run_faster(model: Path, asked: Asked, out: Path) -> Path:
 def _summary(path: Path, recipe: Recipe, compared: list[Comparison]) -> Iterator[str]:
     worst = max(compared, key=lambda comparison: comparison.max_rel_error)
     yield (
-        f"{path}  {path.stat().st_size / 1e6:.1f} MB, proven at {_sizes(len(compared))}, "
+        f"{path}  {_megabytes(path)}, proven at {_sizes(len(compared))}, "
         f"worst error {worst.max_rel_error:.1e} of the largest value "
         f"(at {worst.width}x{worst.height})"
     )
@@ -108,6 +109,12 @@ def _made(folder: Path) -> None:
 def _progress(console: Console) -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+def _megabytes(path: Path) -> str:
+    """Of the file, and of the weights that lie beside it."""
+    files = (path, *weights_beside(path))
+    return f"{sum(file.stat().st_size for file in files) / 1e6:.1f} MB"
 
 
 def _sizes(count: int) -> str:
