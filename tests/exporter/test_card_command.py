@@ -370,8 +370,8 @@ def test_a_person_reads_sizes_field_tiles_cost_proofs_and_provenance(
         "H, W 2 5 px 5 px",
         "224 x 224",
         "MACs 381 H W",
-        "ONNX Runtime equals PyTorch at 1 size; the worst error is 2.0e-06 of the largest value, "
-        "at 48x32 (batch 1)",
+        "ONNX Runtime equals the original at 1 size; the worst error is 2.0e-06 of the largest "
+        "value, at 48x32 (batch 1)",
         "from a test",
     ):
         assert fact in told
