@@ -153,3 +153,21 @@ def test_a_graph_of_bytes_is_exported_again_as_it_is(
     answers = [answer(tmp_path / name, image) for name in ("bytes.onnx", "again.onnx")]
     assert answers[0].dtype == np.uint8
     np.testing.assert_array_equal(*answers)
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["--opset", "99"], "there is no opset 99 yet; the newest known here is"),
+        (["--precision", "int8"], "name a folder (--calibration DIR)"),
+        (["--weights-fp16", "--calibration", "nowhere"], "nowhere is no folder"),
+        (["--answer", "top_k", "--top-k", "9"], "top-k of 9: 'scores' has 2 channels"),
+    ],
+)
+def test_a_mistake_is_found_before_anything_is_written(
+    foreign: Any, anyres: Run, tmp_path: Path, words: list[str], complaint: str
+) -> None:
+    code, said = anyres("export", foreign("unet"), "--out", tmp_path / "out", *words)
+    assert (code, said.count("\n")) == (2, 1)
+    assert complaint in said
+    assert not list((tmp_path / "out").glob("*.onnx"))

@@ -273,10 +273,14 @@ def export(
 
 
 def _pictures(folder: Path | None) -> Path:
+    """Asked for before anything takes time."""
+    from anyres_exporter.pictures import pictures
+
     if folder is None:
         raise typer.BadParameter(
             "a faster variant is compared with fp32 on pictures; name a folder (--calibration DIR)"
         )
+    pictures(folder)
     return folder
 
 

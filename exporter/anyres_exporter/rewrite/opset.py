@@ -54,6 +54,8 @@ def at_opset(model: ModelProto, opset: int) -> ModelProto:
     """
     if opset < OLDEST:
         raise NotExportable(f"opset {opset} is too old; ask for {OLDEST} or newer")
+    if opset > (known := onnx.defs.onnx_opset_version()):
+        raise NotExportable(f"there is no opset {opset} yet; the newest known here is {known}")
     source = opset_of(model)
     if source == opset:
         return model

@@ -67,7 +67,8 @@ def known(target: str) -> Fields:
     try:
         fields = family.known(library, name)
     except Exception as error:
-        raise BadRecipe(f"{family.package} has no model '{name}': {said(error)}") from error
+        why = str(error) if isinstance(error, ValueError) else said(error)
+        raise BadRecipe(f"{family.package} has no model '{name}': {why}") from error
     return {"name": re.sub(r"[^A-Za-z0-9_.-]", "_", name).lower()} | fields
 
 

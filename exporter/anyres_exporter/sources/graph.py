@@ -22,7 +22,7 @@ def read_graph(path: Path) -> onnx.ModelProto:
         BadRecipe: it is missing, no ONNX file, or lacks the file that its weights are in.
     """
     if not path.is_file():
-        raise BadRecipe(f"{path} does not exist")
+        raise BadRecipe(f"{path} {'is no file' if path.exists() else 'does not exist'}")
     try:
         return onnx.load(path)
     except (DecodeError, OSError, ValueError, onnx.checker.ValidationError) as error:
