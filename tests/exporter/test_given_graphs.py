@@ -150,9 +150,9 @@ def test_a_graph_of_bytes_is_exported_again_as_it_is(
     first, again = card_of(tmp_path / "bytes.onnx"), card_of(tmp_path / "again.onnx")
     assert (again.sizes, again.input, again.outputs) == (first.sizes, first.input, first.outputs)
     image = np.random.default_rng(0).integers(0, 256, (2, 34, 50, 3), np.uint8)
-    answers = [answer(tmp_path / name, image) for name in ("bytes.onnx", "again.onnx")]
-    assert answers[0].dtype == np.uint8
-    np.testing.assert_array_equal(*answers)
+    before, after = (answer(tmp_path / name, image) for name in ("bytes.onnx", "again.onnx"))
+    assert before.dtype == np.uint8
+    np.testing.assert_array_equal(before, after)
 
 
 @pytest.mark.parametrize(
