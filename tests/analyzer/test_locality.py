@@ -19,6 +19,7 @@ WEIGHTS = {
     "h": "int64[1] h = {2}",
     "last": "int64[1] last = {-1}",
     "least": "int64[1] least = {-1000000}",
+    "channels": "int64[4] channels = {1,4,1,1}",
     "one": "int64[1] one = {1}",
     "zero": "int64[1] zero = {0}",
     "two_i": "int64[1] two_i = {2}",
@@ -233,6 +234,13 @@ def test_a_norm_over_groups_flattens_the_map_and_restores_it() -> None:
 )
 def test_a_flattened_map_whose_order_is_not_kept_stays_flat(between: str) -> None:
     assert not grouped(between).output.dense
+
+
+def test_what_is_cast_to_the_images_type_is_no_image() -> None:
+    analysis = analysed("b = CastLike (ones, x)\nr = Reshape (b, channels)\ny = Add (x, r)")
+    assert analysis.output.dense
+    assert analysis.tiling.height is not None
+    assert (analysis.tiling.height.alignment, analysis.tiling.breakers) == (1, ())
 
 
 def test_an_operator_without_a_rule_is_a_breaker() -> None:

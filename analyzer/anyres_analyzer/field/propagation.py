@@ -108,7 +108,8 @@ def propagate(
         return samples.near[name].shape[own.dim] == samples.near[given].shape[own.dim]
 
     for node in graph.nodes:
-        fields = tuple(known.get(name) for name in node.inputs)
+        read = node.inputs[: _READ.get(node.op_type)]
+        fields = tuple(known.get(name) if name in read else None for name in node.inputs)
         if not any(fields) or node.op_type in ("Shape", "Size"):
             continue
         first = next((n, f) for n, f in zip(node.inputs, fields, strict=True) if f is not None)
@@ -132,6 +133,7 @@ _IN_ORDER = frozenset(
         *("Add", "Sub", "Mul", "Div", "Relu", "Sigmoid"),
     }
 )
+_READ = {"CastLike": 1}  # how many inputs are read for their numbers; of the rest the type counts
 _ALIKE = frozenset({"Split", "TopK"})  # whose further outputs see what the first one sees
 
 
