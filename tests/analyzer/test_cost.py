@@ -51,6 +51,37 @@ def ones(name: str, *shape: int) -> str:
     return f"float[{','.join(map(str, shape))}] {name} = {{{values}}}"
 
 
+BYTES = f"uint8[2,4,3,3] w = {{{','.join('1' * 72)}}}"
+MIX = f"float[4,5] m = {{{','.join('1' * 20)}}}"
+
+
+@pytest.mark.parametrize(
+    ("body", "weights", "macs"),
+    [
+        ('y = Einsum <equation="nchw,cd->ndhw"> (x, m)', MIX, 4 * 8 * 6 * 5),
+        ('y = Einsum <equation="...chw, cd -> ...dhw"> (x, m)', MIX, 4 * 8 * 6 * 5),
+        ('y = Einsum <equation="nchw->nhwc"> (x)', "", 0),
+        # 4 heads of 8 queries and keys, of 6 numbers each: every query meets every key, twice.
+        ("y = Attention (x, x, x)", "", 2 * 4 * 8 * 8 * 6),
+        ("a, s, z = DynamicQuantizeLinear (x)\ny = ConvInteger (a, w)", BYTES, 2 * 6 * 4 * 4 * 9),
+        (
+            "a, s, z = DynamicQuantizeLinear (x)\ny = QLinearConv (a, s, z, w, s, z, s, z)",
+            BYTES,
+            2 * 6 * 4 * 4 * 9,
+        ),
+    ],
+    ids=["Einsum", "Einsum of any rank", "a turn", "Attention", "ConvInteger", "QLinearConv"],
+)
+def test_every_operator_that_multiplies_matrices_counts(body: str, weights: str, macs: int) -> None:
+    analysis = analyze(
+        onnx.parser.parse_model(
+            f'<ir_version: 10, opset_import: ["" : 23]> net (float[N,4,H,W] x) => (float y) '
+            f"<{weights}> {{ {body} }}"
+        )
+    )
+    assert analysis.cost(8, 6).macs == macs
+
+
 def test_each_parameter_is_filed_by_what_it_contracts() -> None:
     analysis = network(
         """
