@@ -50,6 +50,6 @@ def test_a_stale_a_missing_and_a_left_over_file_are_each_named(copy: Path) -> No
 
 
 def test_the_schema_follows_the_card(copy: Path) -> None:
-    card = copy / "anyres_proto/card.py"
+    card = copy / "anyres_proto/card/card.py"
     card.write_text(card.read_text().replace("parameters: int", "weights: int"))
     assert "card.schema.json is stale" in check(copy).stderr
