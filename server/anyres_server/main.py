@@ -28,19 +28,20 @@ from grpc_reflection.v1alpha import reflection
 
 from anyres_analyzer import analyze
 from anyres_proto.anyres.v1 import dense_prediction_pb2_grpc as pb_grpc
-from anyres_server import oip, service
-from anyres_server.admission import Admission, Gate, admission
-from anyres_server.batching import Batcher, BatchPolicy
-from anyres_server.bounds import Bounds
-from anyres_server.engine import open_engine
+from anyres_server.dense import service
+from anyres_server.dense.service import DensePredictionService
+from anyres_server.engine.session import open_engine
 from anyres_server.errors import StartFailed
-from anyres_server.inference import Inference
-from anyres_server.interceptor import StatusInterceptor
+from anyres_server.inference.bounds import Bounds
+from anyres_server.inference.inference import Inference
 from anyres_server.model import Array, LoadedNetwork, Network
-from anyres_server.repository import Repository, load_repository
-from anyres_server.service import DensePredictionService
-from anyres_server.settings import Settings
-from anyres_server.tiling import Limits, Router
+from anyres_server.oip import service as oip
+from anyres_server.repository.repository import Repository, load_repository
+from anyres_server.routing.router import Limits, Router
+from anyres_server.rpc.status import StatusInterceptor
+from anyres_server.schedule.admission import Admission, Gate, admission
+from anyres_server.schedule.batching import Batcher, BatchPolicy
+from anyres_server.settings.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -75,12 +76,12 @@ async def running_server(
         StartFailed: the models' folder is not there, or the port is taken.
     """
     async with AsyncExitStack() as stack:
-        pixels = stack.enter_context(ThreadPoolExecutor(settings.threads, "pixels"))
-        networks = stack.enter_context(ThreadPoolExecutor(settings.workers, "networks"))
+        pixels = stack.enter_context(ThreadPoolExecutor(settings.compute.threads, "pixels"))
+        networks = stack.enter_context(ThreadPoolExecutor(settings.compute.workers, "networks"))
         repository = await _repository(settings, opening, pixels)
-        admitted = admission(settings.max_requests, settings.memory_budget)
+        admitted = admission(settings.limits.requests, settings.memory.budget)
         batcher = await stack.enter_async_context(_batching(settings, networks))
-        bounds = Bounds(settings.max_image_pixels, settings.max_message_bytes)
+        bounds = Bounds(settings.limits.image_pixels, settings.limits.message_bytes)
         inference = Inference(admitted, _router(settings, admitted), batcher, pixels, bounds)
         server, checks = _server(settings, repository, inference)
         port = _listen(server, settings)
@@ -96,7 +97,7 @@ async def running_server(
 
 def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT; the address goes to stdout once the models are loaded."""
-    _log_to_stderr(settings.log_level)
+    _log_to_stderr(settings.observe.log_level)
     log.info("settings: %s", settings.model_dump_json())
     asyncio.run(_serve(settings))
 
@@ -114,7 +115,7 @@ async def _serve(settings: Settings) -> None:
 
 
 async def _repository(settings: Settings, opening: OpenEngine, pool: Executor) -> Repository:
-    opened = partial(opening, threads=settings.threads)
+    opened = partial(opening, threads=settings.compute.threads)
     loop = asyncio.get_running_loop()
     return await loop.run_in_executor(pool, load_repository, settings.models, opened, analyze)
 
@@ -128,9 +129,9 @@ async def _batching(settings: Settings, networks: Executor) -> AsyncIterator[Bat
         return await loop.run_in_executor(networks, network, images, outputs)
 
     policy = BatchPolicy(
-        settings.max_batch_size, settings.max_batch_pixels, settings.max_queue_delay_s
+        settings.batching.max_size, settings.batching.max_pixels, settings.batching.max_delay_s
     )
-    batcher = Batcher(engine, policy, workers=settings.workers)
+    batcher = Batcher(engine, policy, workers=settings.compute.workers)
     task = asyncio.create_task(batcher.run())
     try:
         yield batcher
@@ -142,14 +143,14 @@ async def _batching(settings: Settings, networks: Executor) -> AsyncIterator[Bat
 
 def _router(settings: Settings, admitted: Admission) -> Router:
     memory = admitted.activations.total
-    whole = min(settings.whole_image_budget, memory)
-    return Router(Limits(memory, whole, min(settings.tile_budget, whole)))
+    whole = min(settings.memory.whole_image, memory)
+    return Router(Limits(memory, whole, min(settings.memory.tile, whole)))
 
 
 def _server(
     settings: Settings, repository: Repository, inference: Inference
 ) -> tuple[grpc.aio.Server, health.aio.HealthServicer]:
-    message = settings.max_message_bytes + ENVELOPE_BYTES
+    message = settings.limits.message_bytes + ENVELOPE_BYTES
     server = grpc.aio.server(
         interceptors=[StatusInterceptor()],
         options=[
@@ -163,8 +164,8 @@ def _server(
     dense = DensePredictionService(
         repository,
         inference,
-        stream_in_flight=settings.stream_in_flight,
-        upload_bytes=settings.max_message_bytes,
+        stream_in_flight=settings.limits.stream_in_flight,
+        upload_bytes=settings.limits.message_bytes,
     )
     pb_grpc.add_DensePredictionServiceServicer_to_server(dense, server)
     oip.add_to(server, repository, inference)

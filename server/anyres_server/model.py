@@ -14,6 +14,7 @@ from anyres_analyzer import Cost
 from anyres_analyzer.errors import Inadmissible
 from anyres_proto.card import AxisContract, Card
 from anyres_server.errors import InvalidRequest
+from anyres_server.settings.per_model import ModelSettings
 
 Array: TypeAlias = NDArray[Any]
 Floats: TypeAlias = NDArray[np.float32]
@@ -69,6 +70,7 @@ class Model:
     card: Card
     cost_of: CostFunction
     network: Network
+    settings: ModelSettings = field(default_factory=ModelSettings)
 
     def cost(self, size: Size, *, batch: int = 1) -> Cost:
         """What a size costs.

@@ -26,13 +26,15 @@ brightest (float[N,3,H,W] x) => (float[N,3,H,W] y) { y = Identity (x) }
 
 @pytest.fixture
 async def address(tmp_path: Path) -> AsyncIterator[str]:
-    from anyres_server.settings import Settings
+    from anyres_server.settings.settings import Settings
 
     models = tmp_path / "models"
     models.mkdir()
     onnx.save(onnx.parser.parse_model(BRIGHTEST), models / "brightest.onnx")
     (models / "torn.onnx").write_bytes(b"no network")
-    async with server_main.running_server(Settings(models=models, port=0, threads=1)) as server:
+    async with server_main.running_server(
+        Settings.model_validate({"models": models, "port": 0, "compute": {"threads": 1}})
+    ) as server:
         yield f"127.0.0.1:{server.port}"
 
 

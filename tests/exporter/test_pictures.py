@@ -14,7 +14,7 @@ from anyres_exporter.errors import BadPicture
 from anyres_exporter.pictures import decoded, pictures, prepared, size_of
 from anyres_proto.card import ImageInput
 from anyres_server.errors import InvalidRequest
-from anyres_server.image import Picture, open_image
+from anyres_server.picture.image import Picture, open_image
 
 RGB = ImageInput(mean=(0.1, 0.2, 0.3), std=(0.5, 0.6, 0.7))
 BGR = ImageInput(colour="BGR", mean=(0.1, 0.2, 0.3), std=(0.5, 0.6, 0.7))

@@ -15,8 +15,8 @@ from anyres_exporter.card.write import write
 from anyres_exporter.errors import NotExportable
 from anyres_exporter.runtime import Runtime
 from anyres_proto.card import METADATA_KEY, Card
-from anyres_server.engine import open_engine
-from anyres_server.repository import load_repository
+from anyres_server.engine.session import open_engine
+from anyres_server.repository.repository import load_repository
 
 APART = 1000  # bytes
 

@@ -27,8 +27,8 @@ from anyres_proto.anyres.v1 import dense_prediction_pb2 as pb
 from anyres_proto.anyres.v1.dense_prediction_pb2_grpc import DensePredictionServiceStub
 from anyres_proto.card import METADATA_KEY, Card
 from anyres_server.main import Running, running_server
-from anyres_server.repository import card_of
-from anyres_server.settings import Settings
+from anyres_server.repository.repository import card_of
+from anyres_server.settings.settings import Settings
 
 if TYPE_CHECKING:  # the stub's asynchronous twin exists for type checkers alone
     from anyres_proto.anyres.v1.dense_prediction_pb2_grpc import DensePredictionServiceAsyncStub
@@ -205,15 +205,27 @@ def save_model(models: Path) -> Callable[..., Path]:
     return write
 
 
+def _settings(models: Path, given: dict[str, Any]) -> Settings:
+    """Settings by the names that they have in the environment: `memory_budget`, `grace_s`."""
+    nested: dict[str, Any] = {"models": models, "port": 0}
+    for name, value in given.items():
+        table, _, field = name.partition("_")
+        if name in Settings.model_fields:
+            nested[name] = value
+        else:
+            nested.setdefault(table, {})[field] = value
+    return Settings.model_validate(nested)
+
+
 @pytest.fixture
 def serve(models: Path) -> Serve:
-    """`async with serve("unet", max_requests=1) as served:` is a real server on a free port."""
+    """`async with serve("unet", limits_requests=1) as served:` is a real server on a free port."""
 
     @asynccontextmanager
     async def serving(*names: str, opening: Any = None, **settings: Any) -> AsyncIterator[Served]:
         for name in names:
             save(models, name)
-        chosen = Settings(models=models, port=0, threads=1, **({"grace_s": 5.0} | settings))
+        chosen = _settings(models, {"compute_threads": 1, "grace_s": 5.0} | settings)
         seam = {"opening": opening} if opening else {}
         async with (
             running_server(chosen, **seam) as server,

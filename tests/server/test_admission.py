@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from anyres_server.admission import Budget, Gate
 from anyres_server.errors import Overloaded, TooLarge, Unavailable
+from anyres_server.schedule.admission import Budget, Gate
 
 
 async def settle() -> None:

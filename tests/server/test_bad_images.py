@@ -82,7 +82,7 @@ async def test_what_is_no_image_is_refused_by_its_problem(
 
 async def test_the_pixel_limit_is_checked_before_a_pixel_is_decoded(serve: Any) -> None:
     """The bomb's pixels are not even there: only its header can have been read."""
-    async with serve("stride4", max_image_pixels=100) as served:
+    async with serve("stride4", limits_image_pixels=100) as served:
         code, text = await refused(served.predict("stride4", bomb(11)))
         assert (code, "at most 100" in text) == (INVALID, True)
         _, text = await refused(served.predict("stride4", bomb(10)))
@@ -94,7 +94,7 @@ async def test_bytes_of_any_kind_are_never_an_internal_error(serve: Any) -> None
     pixels = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
     files = [saved(pixels, kind) for kind in ("PNG", "JPEG", "WEBP", "TIFF", "BMP")]
 
-    async with serve("stride4", max_image_pixels=2**20) as served:
+    async with serve("stride4", limits_image_pixels=2**20) as served:
         examples: list[bytes] = []
 
         @given(

@@ -152,7 +152,7 @@ async def test_a_regression_has_no_classes(serve: Any, save_model: Any, png: Png
 async def test_an_answer_that_no_message_holds_is_refused_before_it_is_computed(
     serve: Any, png: Png
 ) -> None:
-    async with serve("identity", max_message_bytes=2**16) as served:
+    async with serve("identity", limits_message_bytes=2**16) as served:
         code, text = await refused(
             served.predict(
                 "identity", png(np.zeros((100, 100, 3), np.uint8)), pb.OUTPUT_KIND_LOGITS

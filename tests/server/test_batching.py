@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from anyres_server.batching import Batcher, BatchPolicy, Ran
 from anyres_server.errors import Unavailable
 from anyres_server.model import Array, Network
+from anyres_server.schedule.batching import Batcher, BatchPolicy, Ran
 
 LONG_S = 5.0  # nobody should wait that long
 

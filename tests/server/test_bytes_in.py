@@ -26,9 +26,9 @@ from anyres_proto.card import METADATA_KEY, Card, ImageInput
 from anyres_proto.inference import grpc_service_pb2 as oip
 from anyres_proto.inference.grpc_service_pb2_grpc import GRPCInferenceServiceStub
 from anyres_proto.tensors import to_array, to_tensor
-from anyres_server.engine import open_engine
+from anyres_server.engine.session import open_engine
 from anyres_server.model import LoadedNetwork
-from anyres_server.repository import card_of
+from anyres_server.repository.repository import card_of
 
 Array = NDArray[Any]
 KIB = 1024
@@ -133,7 +133,7 @@ async def test_tiles_of_bytes_equal_the_whole_image(
     async with serve() as served:
         whole = await served.predict(name, file)
         scores = await served.predict(name, file, LOGITS)
-    async with serve(whole_image_budget=budget, tile_budget=budget) as served:
+    async with serve(memory_whole_image=budget, memory_tile=budget) as served:
         tiled = await served.predict(name, file)
         tiled_scores = await served.predict(name, file, LOGITS, CLASSES)
     assert whole.route == pb.ROUTE_WHOLE
@@ -282,10 +282,10 @@ async def test_images_of_one_size_that_want_the_same_share_a_run(
     def opening(path: Path, *, threads: int) -> Watched:
         return Watched(open_engine(path, threads), runs)
 
-    async with serve(opening=opening, max_batch_size=2, max_queue_delay_s=0.05) as served:
+    async with serve(opening=opening, batching_max_size=2, batching_max_delay_s=0.05) as served:
         asked = [(files[0],), (files[1],), (files[2], CLASSES, LOGITS)]
         together = await asyncio.gather(*(served.predict("unet", *each) for each in asked))
-    async with serve(max_batch_size=1) as served:
+    async with serve(batching_max_size=1) as served:
         alone = [await served.predict("unet", *each) for each in asked]
     assert sorted(runs) == [
         ("uint8", (1, 8, 8, 3), ("y",)),
@@ -307,7 +307,7 @@ async def test_tiles_of_a_class_map_are_streamed(serve: Any, fit: Fit, png: Png)
     async with serve() as served:
         (whole,) = arrays(await served.predict("unet", file))
     pasted = np.full_like(whole, 255)
-    async with serve(whole_image_budget=300 * KIB, tile_budget=300 * KIB) as served:
+    async with serve(memory_whole_image=300 * KIB, memory_tile=300 * KIB) as served:
         async for part in served.stub.PredictTiles(upload()):
             if part.WhichOneof("part") == "tile":
                 tile = part.tile

@@ -10,7 +10,7 @@ import onnx
 import onnx.parser
 import pytest
 
-from anyres_server.engine import Engine, open_engine
+from anyres_server.engine.session import Engine, open_engine
 from anyres_server.errors import InferenceFailed, ModelBroken
 
 

@@ -12,7 +12,7 @@ from PIL import ExifTags, Image
 
 from anyres_proto.card import ImageInput
 from anyres_server.errors import InvalidRequest
-from anyres_server.image import Picture, open_image
+from anyres_server.picture.image import Picture, open_image
 
 RGB = ImageInput()
 GRAY = ImageInput(channels=1, colour="GRAY", mean=(0.0,), std=(1.0,))

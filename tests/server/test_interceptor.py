@@ -12,7 +12,7 @@ import pytest
 
 from anyres_proto.errors import WireError
 from anyres_server import errors
-from anyres_server.interceptor import StatusInterceptor
+from anyres_server.rpc.status import StatusInterceptor
 
 Status = tuple[grpc.StatusCode, str]
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from anyres_proto.anyres.v1 import dense_prediction_pb2 as pb
 from anyres_proto.anyres.v1.dense_prediction_pb2_grpc import DensePredictionServiceStub
-from anyres_server.engine import Engine, open_engine
+from anyres_server.engine.session import Engine, open_engine
 from anyres_server.model import Array
 
 Png = Callable[[NDArray[Any]], bytes]
@@ -67,7 +67,7 @@ async def a_run_began(held: Held) -> None:
 async def test_a_full_queue_refuses_at_once_and_serves_again_when_there_is_room(
     serve: Any, held: Held, png: Png
 ) -> None:
-    async with serve("stride4", opening=held.open, max_requests=1) as served:
+    async with serve("stride4", opening=held.open, limits_requests=1) as served:
         running = asyncio.ensure_future(served.predict("stride4", png(PIXELS)))
         await a_run_began(held)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
@@ -87,7 +87,7 @@ async def test_a_caller_that_cancels_or_runs_out_of_time_costs_the_engine_nothin
         image = pb.Image(encoded=png(np.zeros((side, side, 3), np.uint8)))
         return served.stub.Predict(pb.PredictRequest(model_name="stride4", image=image), **options)
 
-    async with serve("stride4", opening=held.open, max_requests=2) as served:
+    async with serve("stride4", opening=held.open, limits_requests=2) as served:
         running = ask(8)
         await a_run_began(held)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
@@ -124,7 +124,9 @@ async def test_a_stream_keeps_to_its_own_limit_and_leaves_room_for_others(
         for i in range(6)
     ]
     held.go.set()
-    async with serve("stride4", opening=held.open, max_requests=2, stream_in_flight=2) as served:
+    async with serve(
+        "stride4", opening=held.open, limits_requests=2, limits_stream_in_flight=2
+    ) as served:
         answers = [answer async for answer in served.stub.PredictStream(iter(requests))]
     assert sorted(answer.id for answer in answers) == [request.id for request in requests]
     assert all(answer.HasField("response") for answer in answers)

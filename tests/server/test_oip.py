@@ -20,7 +20,7 @@ from anyres_proto.inference import grpc_service_pb2 as pb
 from anyres_proto.inference import grpc_service_pb2_grpc as pb_grpc
 from anyres_server.main import Running, running_server
 from anyres_server.model import Array
-from anyres_server.settings import Settings
+from anyres_server.settings.settings import Settings
 
 STOCK_CLIENT = Path(__file__).with_name("stock_client.py")
 
@@ -83,7 +83,9 @@ def models(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def server(models: Path) -> AsyncIterator[Running]:
-    async with running_server(Settings(models=models, port=0, threads=1)) as running:
+    async with running_server(
+        Settings.model_validate({"models": models, "port": 0, "compute": {"threads": 1}})
+    ) as running:
         yield running
 
 

@@ -105,7 +105,7 @@ async def test_an_output_larger_than_a_message_is_refused_before_it_is_computed(
     serve: Any,
 ) -> None:
     images = np.zeros((1, 3, 40, 40), np.float32)  # 19 KB in, 32 KB out
-    async with serve("doubling", max_message_bytes=20_000) as served:
+    async with serve("doubling", limits_message_bytes=20_000) as served:
         stub = GRPCInferenceServiceStub(served.channel)
         with pytest.raises(grpc.aio.AioRpcError, match=r"shape \[1, 2, 80, 80\]") as caught:
             await stub.ModelInfer(

@@ -17,10 +17,10 @@ import pytest
 
 from anyres_proto.inference import grpc_service_pb2 as pb
 from anyres_proto.inference.grpc_service_pb2_grpc import GRPCInferenceServiceStub
-from anyres_server.engine import Engine, open_engine
+from anyres_server.engine.session import Engine, open_engine
 from anyres_server.main import running_server
 from anyres_server.model import Array
-from anyres_server.settings import Settings
+from anyres_server.settings.settings import Settings
 
 REQUEST = pb.ModelInferRequest(
     model_name="stride4",
@@ -51,7 +51,10 @@ async def test_a_server_that_stops_is_alive_but_not_ready_and_finishes_what_it_b
     held = Held(open_engine(save_model("stride4"), threads=1))
     opening: Any = partial(_open, held)
     async with AsyncExitStack() as stack:
-        running = running_server(Settings(models=models, port=0, threads=1), opening=opening)
+        running = running_server(
+            Settings.model_validate({"models": models, "port": 0, "compute": {"threads": 1}}),
+            opening=opening,
+        )
         server = await stack.enter_async_context(running)
         async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
             stub = GRPCInferenceServiceStub(channel)

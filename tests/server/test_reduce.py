@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from anyres_proto.card import AxisContract, Card, ClassName, ImageInput, Output, SizeContract
 from anyres_server.model import OutputKind
-from anyres_server.reduce import Reduction, palette
+from anyres_server.reduction.reduce import Reduction, palette
 
 ANY = AxisContract(verdict="free", minimum=1, reason="every size")
 K = 2

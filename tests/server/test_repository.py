@@ -12,9 +12,9 @@ import pytest
 
 from anyres_analyzer import analyze
 from anyres_proto.card import METADATA_KEY
-from anyres_server.engine import open_engine
+from anyres_server.engine.session import open_engine
 from anyres_server.errors import ModelBroken, ModelNotFound, StartFailed
-from anyres_server.repository import Repository, load_repository
+from anyres_server.repository.repository import Repository, load_repository
 
 
 def load(folder: Path) -> Repository:

@@ -162,7 +162,7 @@ async def test_a_stream_answers_every_request_by_its_id_and_survives_bad_ones(
         )
         for name, image in images.items()
     ]
-    async with serve("stride4", stream_in_flight=2) as served:
+    async with serve("stride4", limits_stream_in_flight=2) as served:
         answers = {answer.id: answer async for answer in served.stub.PredictStream(iter(requests))}
         alone = await served.predict("stride4", images["good 64"])
     assert answers.keys() == images.keys()

@@ -116,5 +116,5 @@ async def test_a_port_that_is_taken_is_one_line_and_exit_code_two(models: Path) 
 async def test_a_setting_that_cannot_be_is_named(models: Path) -> None:
     code, _, err = await refusal(models, "--memory-budget", 5)
     assert code == 2
-    assert "memory_budget" in err
+    assert "memory.budget" in err
     assert len(err.splitlines()) == 1

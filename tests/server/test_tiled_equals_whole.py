@@ -38,7 +38,7 @@ async def test_stitched_tiles_equal_the_whole_image(
     kinds = (pb.OUTPUT_KIND_LOGITS, pb.OUTPUT_KIND_CLASS_MAP, pb.OUTPUT_KIND_CONFIDENCE)
     async with serve(model) as served:
         whole = await served.predict(model, png(pixels), *kinds)
-    async with serve(whole_image_budget=budget, tile_budget=budget) as served:
+    async with serve(memory_whole_image=budget, memory_tile=budget) as served:
         tiled = await served.predict(model, png(pixels), *kinds)
         estimate = await served.stub.EstimateCost(
             pb.EstimateCostRequest(model_name=model, image_size=pb.Size(height=height, width=width))
@@ -60,6 +60,6 @@ async def test_stitched_tiles_equal_the_whole_image(
 async def test_a_network_that_looks_everywhere_runs_whole_as_long_as_memory_allows(
     serve: Any, png: Callable[[NDArray[Any]], bytes]
 ) -> None:
-    async with serve("gated", whole_image_budget=10 * KIB) as served:
+    async with serve("gated", memory_whole_image=10 * KIB) as served:
         answer = await served.predict("gated", png(np.zeros((60, 60, 3), np.uint8)))
     assert answer.route == pb.ROUTE_WHOLE

@@ -35,7 +35,7 @@ async def test_the_tiles_cover_the_grid_once_and_are_what_predict_says(
     serve: Any, png: Png, budget: int
 ) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (90, 123, 3), np.uint8)
-    async with serve("stride4", whole_image_budget=budget, tile_budget=budget) as served:
+    async with serve("stride4", memory_whole_image=budget, memory_tile=budget) as served:
         plan, *tiles = [a async for a in served.stub.PredictTiles(parts("stride4", png(pixels)))]
         whole = await served.predict("stride4", png(pixels), *KINDS)
     assert plan.plan.route == whole.route
@@ -77,7 +77,7 @@ async def test_an_upload_that_is_no_header_and_chunks_is_refused(serve: Any, png
 
 
 async def test_a_file_over_the_limit_is_refused_before_it_is_whole(serve: Any) -> None:
-    async with serve("stride4", max_message_bytes=5000) as served:
+    async with serve("stride4", limits_message_bytes=5000) as served:
         code, details = await refused(served, parts("stride4", bytes(6000)))
     assert code is grpc.StatusCode.INVALID_ARGUMENT
     assert "the limit of an upload" in details

@@ -12,7 +12,7 @@ from anyres_analyzer import Cost
 from anyres_proto.card import AxisContract, AxisTiling, Card, ImageInput, Output, SizeContract
 from anyres_proto.card import Tiling as TilingRule
 from anyres_server.model import Array, Model, RouteKind
-from anyres_server.tiling import Limits, Route, Router
+from anyres_server.routing.router import Limits, Route, Router
 
 HALO = 20
 ALIGNMENT = 8

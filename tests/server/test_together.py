@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from anyres_proto.anyres.v1 import dense_prediction_pb2 as pb
 from anyres_proto.tensors import to_array
-from anyres_server.engine import open_engine
+from anyres_server.engine.session import open_engine
 from anyres_server.model import Array, LoadedNetwork
 
 Png = Callable[[NDArray[Any]], bytes]
@@ -49,9 +49,11 @@ async def test_images_of_one_size_share_a_run_and_each_gets_its_own_answer(
     random = np.random.default_rng(0)
     images = [png(random.integers(0, 256, (9, 11, 3), np.uint8)) for _ in range(4)]
     logits = pb.OUTPUT_KIND_LOGITS
-    async with serve("stride4", opening=opening, max_batch_size=4, max_queue_delay_s=1.0) as served:
+    async with serve(
+        "stride4", opening=opening, batching_max_size=4, batching_max_delay_s=1.0
+    ) as served:
         together = await asyncio.gather(*(served.predict("stride4", i, logits) for i in images))
-    async with serve(max_batch_size=1) as served:
+    async with serve(batching_max_size=1) as served:
         alone = [await served.predict("stride4", image, logits) for image in images]
     assert shapes == [(4, 3, 9, 11)]
     for one, other in zip(together, alone, strict=True):
@@ -76,7 +78,7 @@ async def test_images_that_together_exceed_the_memory_take_turns_until_all_are_a
 ) -> None:
     """There is room for one picture and one tile at a time."""
     picture = png(np.zeros((400, 400, 3), np.uint8))
-    async with serve("unet", memory_budget=2**22 + 2**20, tile_budget=2**21) as served:
+    async with serve("unet", memory_budget=2**22 + 2**20, memory_tile=2**21) as served:
         async with asyncio.timeout(20):
             answers = await asyncio.gather(*(served.predict("unet", picture) for _ in range(12)))
     assert {answer.route for answer in answers} == {pb.ROUTE_TILED}

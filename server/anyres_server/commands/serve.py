@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -51,23 +52,28 @@ def serve(
 
     from anyres_server.errors import StartFailed
     from anyres_server.main import run
-    from anyres_server.settings import Settings
+    from anyres_server.settings.settings import Settings
 
     given = {
         "models": models,
         "host": host,
         "port": port,
-        "threads": threads,
-        "memory_budget": memory_budget,
-        "whole_image_budget": whole_image_budget,
         "grace_s": grace_s,
-        "log_level": log_level,
+        "compute": {"threads": threads},
+        "memory": {"budget": memory_budget, "whole_image": whole_image_budget},
+        "observe": {"log_level": log_level},
     }
     try:
-        run(Settings.model_validate({k: v for k, v in given.items() if v is not None}))
+        run(Settings.model_validate(_said(given)))
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(map(str, first["loc"]))
         raise typer.BadParameter(f"{name}: {first['msg']}") from error
     except StartFailed as error:
         raise typer.BadParameter(str(error)) from error
+
+
+def _said(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Without what was not given, in tables too."""
+    inner = {k: _said(v) if isinstance(v, Mapping) else v for k, v in given.items()}
+    return {k: v for k, v in inner.items() if v is not None and v != {}}

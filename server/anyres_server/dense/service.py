@@ -11,10 +11,10 @@ import grpc.aio
 from anyres_proto.anyres.v1 import dense_prediction_pb2 as pb
 from anyres_proto.anyres.v1 import dense_prediction_pb2_grpc as pb_grpc
 from anyres_proto.tensors import to_array, to_tensor
-from anyres_server.canvas import Placed
+from anyres_server.dense.upload import uploaded
 from anyres_server.errors import InvalidRequest
-from anyres_server.inference import Estimate, Inference
-from anyres_server.interceptor import answer_to
+from anyres_server.inference.canvas import Placed
+from anyres_server.inference.inference import Estimate, Inference
 from anyres_server.model import (
     Array,
     OutputKind,
@@ -24,8 +24,8 @@ from anyres_server.model import (
     RouteKind,
     Size,
 )
-from anyres_server.repository import Broken, Entry, Repository, newest
-from anyres_server.upload import uploaded
+from anyres_server.repository.repository import Broken, Entry, Repository, newest
+from anyres_server.rpc.status import answer_to
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 

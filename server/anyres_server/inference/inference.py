@@ -20,16 +20,16 @@ from typing import TypeAlias, TypeVar
 
 from anyres_analyzer.tiling.plan import Tile
 from anyres_proto.card import Output
-from anyres_server.admission import Admission
-from anyres_server.batching import Batcher
-from anyres_server.bounds import Bounds, check_answer, check_outputs, held_bytes
-from anyres_server.canvas import Canvas, Mosaic, Placed
 from anyres_server.errors import InvalidRequest, TooLarge
-from anyres_server.image import Source, check_pixels, open_image
+from anyres_server.inference.bounds import Bounds, check_answer, check_outputs, held_bytes
+from anyres_server.inference.canvas import Canvas, Mosaic, Placed
 from anyres_server.model import Array, Model, Plan, Prediction, Request, RouteKind, Size, Timing
-from anyres_server.pace import Pace
-from anyres_server.reduce import Reduction
-from anyres_server.tiling import Route, Router
+from anyres_server.picture.image import Source, check_pixels, open_image
+from anyres_server.reduction.reduce import Reduction
+from anyres_server.routing.router import Route, Router
+from anyres_server.schedule.admission import Admission
+from anyres_server.schedule.batching import Batcher
+from anyres_server.schedule.pace import Pace
 
 T = TypeVar("T")
 Keep: TypeAlias = Callable[[Placed], Awaitable[None]]

@@ -17,11 +17,11 @@ import grpc.aio
 from anyres_proto.inference import grpc_service_pb2 as pb
 from anyres_proto.inference import grpc_service_pb2_grpc as pb_grpc
 from anyres_proto.inference import model_config_pb2 as config
-from anyres_server import oip_codec
 from anyres_server.errors import ModelNotFound
-from anyres_server.inference import Inference
+from anyres_server.inference.inference import Inference
 from anyres_server.model import Model
-from anyres_server.repository import Broken, Entry, Repository
+from anyres_server.oip import codec
+from anyres_server.repository.repository import Broken, Entry, Repository
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
@@ -109,10 +109,10 @@ class OpenInferenceService(pb_grpc.GRPCInferenceServiceServicer):
     ) -> pb.ModelInferResponse:
         """Run a model once."""
         model = self._repository.get(request.model_name, request.model_version)
-        outputs = oip_codec.asked(request, model)
-        images = await asyncio.to_thread(oip_codec.to_images, request, model)
+        outputs = codec.asked(request, model)
+        images = await asyncio.to_thread(codec.to_images, request, model)
         values = await self._inference.infer(model, images, outputs)
-        return await asyncio.to_thread(oip_codec.to_response, request, model, outputs, values)
+        return await asyncio.to_thread(codec.to_response, request, model, outputs, values)
 
 
 def _metadata(model: Model, repository: Repository) -> pb.ModelMetadataResponse:
@@ -125,15 +125,15 @@ def _metadata(model: Model, repository: Repository) -> pb.ModelMetadataResponse:
         inputs=[
             tensor(
                 name=card.input.name,
-                datatype=oip_codec.DATATYPES[card.input.dtype],
-                shape=oip_codec.model_input(model),
+                datatype=codec.DATATYPES[card.input.dtype],
+                shape=codec.model_input(model),
             )
         ],
         outputs=[
             tensor(
                 name=output.name,
-                datatype=oip_codec.DATATYPES[output.dtype],
-                shape=oip_codec.model_output(model, output),
+                datatype=codec.DATATYPES[output.dtype],
+                shape=codec.model_output(model, output),
             )
             for output in card.outputs
         ],
@@ -165,14 +165,14 @@ def _config(model: Model) -> config.ModelConfig:
             config.ModelInput(
                 name=card.input.name,
                 data_type=_data_type(card.input.dtype),
-                dims=oip_codec.model_input(model),
+                dims=codec.model_input(model),
             )
         ],
         output=[
             config.ModelOutput(
                 name=output.name,
                 data_type=_data_type(output.dtype),
-                dims=oip_codec.model_output(model, output),
+                dims=codec.model_output(model, output),
             )
             for output in card.outputs
         ],
@@ -180,7 +180,7 @@ def _config(model: Model) -> config.ModelConfig:
 
 
 def _data_type(dtype: str) -> config.DataType.ValueType:
-    return config.DataType.Value(f"TYPE_{oip_codec.DATATYPES[dtype]}")
+    return config.DataType.Value(f"TYPE_{codec.DATATYPES[dtype]}")
 
 
 def _listed(entry: Entry) -> pb.RepositoryIndexResponse.ModelIndex:

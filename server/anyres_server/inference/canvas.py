@@ -14,7 +14,7 @@ from anyres_analyzer.tiling.plan import Tile, cut
 from anyres_proto.card import Output
 from anyres_server.errors import InferenceFailed
 from anyres_server.model import Array, Model, OutputKind, Size
-from anyres_server.reduce import Reduction
+from anyres_server.reduction.reduce import Reduction
 
 
 @dataclass(frozen=True, eq=False)

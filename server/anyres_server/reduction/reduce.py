@@ -22,7 +22,7 @@ from PIL import Image
 from anyres_proto.card import Card, ClassName, Output
 from anyres_server.errors import InvalidRequest
 from anyres_server.model import Array, Floats, OutputKind, Size
-from anyres_server.views import TOP_K, views
+from anyres_server.reduction.views import TOP_K, views
 
 PNG_EFFORT = 3  # 6, the default, takes ten times as long for a tenth less
 GOLDEN_ANGLE = 0.381966  # of a full turn: neighbouring classes get colours far apart

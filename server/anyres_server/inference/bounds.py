@@ -10,10 +10,10 @@ import numpy as np
 
 from anyres_proto.card import Output
 from anyres_server.errors import InvalidRequest
-from anyres_server.image import Opened
 from anyres_server.machine import mib
 from anyres_server.model import Model, Size
-from anyres_server.reduce import Reduction
+from anyres_server.picture.image import Opened
+from anyres_server.reduction.reduce import Reduction
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Network output in, what was asked for out."""

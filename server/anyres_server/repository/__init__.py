@@ -1,0 +1,1 @@
+"""The models of a folder: found, loaded, warmed up, watched, replaced."""

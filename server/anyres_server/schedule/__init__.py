@@ -1,0 +1,1 @@
+"""Who runs when: admission, queues by shape, batches, deadlines."""
