@@ -36,7 +36,7 @@ GROUP = "anyres.commands"
 # The order of a first day: make a model, look at it, serve it, ask it.
 ORDER = (
     *("export", "prove", "convolutionalize", "analyze", "compare", "card", "evaluate", "selftest"),
-    *("serve", "models", "predict", "batch"),
+    *("serve", "tune", "bench", "models", "predict", "batch"),
 )
 
 # Third-party module -> the extra that installs it.
@@ -46,6 +46,10 @@ EXTRAS = {
     "safetensors": "exporter",
     "onnxruntime": "server",
     "grpc_reflection": "server",
+    "opentelemetry": "server",
+    "prometheus_client": "server",
+    "pyvips": "server",
+    "watchfiles": "server",
     "pydantic_settings": "server",
     "onnx": "analyzer",
     "jinja2": "report",

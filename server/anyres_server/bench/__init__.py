@@ -1,0 +1,1 @@
+"""What this server gets out of this machine, measured beside bare ONNX Runtime."""

@@ -1,0 +1,1 @@
+"""Which provider, threads and batch are fastest on this machine, measured."""
