@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from anyres_client import saving
 from anyres_client.answers import ModelSummary
 from anyres_client.atomic import TEMPORARY
 from anyres_client.client import AsyncClient
@@ -184,7 +183,7 @@ async def _one(
     except SKIPPED as error:
         return Outcome(file, failure=str(error))
     try:
-        journal.append(line | {"results": results} | saving.summary(prediction, shares=10))
+        journal.append(line | {"results": results} | prediction.summary(shares=10))
     except OSError as error:  # without its journal the job is lost: it ends here
         raise _unwritable(job.out, error) from error
     height, width = prediction.image_size

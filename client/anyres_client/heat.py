@@ -6,15 +6,13 @@ is not among a cell's k counts as 0 there; class map and confidence, which are t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from anyres_client.errors import NotRequested
-
-Outputs = Mapping[str, NDArray[Any]]
+from anyres_client.outputs import Outputs
 
 
 def probability(outputs: Outputs, class_index: int) -> NDArray[np.float32]:

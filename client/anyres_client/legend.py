@@ -10,17 +10,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from anyres_client.answers import percent
 from anyres_client.palette import inferno
-
-if TYPE_CHECKING:
-    from anyres_client.prediction import Prediction
 
 BACKGROUND = (24, 26, 31)
 TEXT = (236, 238, 242)
@@ -32,10 +29,17 @@ Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 @dataclass(frozen=True)
-class _Entry:
+class Entry:
+    """One class: its colour, its name, and its share of all cells, 0..1."""
+
     colour: tuple[int, ...] | None
     name: str
-    share: str
+    share: float
+
+    @property
+    def percent(self) -> str:
+        """The share as people read it."""
+        return percent(self.share)
 
 
 @dataclass(frozen=True)
@@ -72,10 +76,10 @@ class _Type:
         return text.rstrip() + ELLIPSIS
 
 
-def of_classes(prediction: Prediction, width: int) -> Image.Image:
-    """Swatch, name and share of every class in the class map, the most frequent first."""
+def of_classes(classes: Sequence[Entry], width: int) -> Image.Image:
+    """Swatch, name and share of every class, in the order given."""
     letters = _Type.fit(width)
-    rows = _wrap(_entries(prediction), letters, width - 2 * letters.margin)
+    rows = _wrap(_shown(classes), letters, width - 2 * letters.margin)
     height = len(rows) * letters.line + 2 * (letters.margin // 2)
     strip = Image.new("RGB", (width, height), BACKGROUND)
     for row, entries in enumerate(rows):
@@ -101,27 +105,21 @@ def of_heat(name: str, peak: float, width: int) -> Image.Image:
     return strip
 
 
-def _entries(prediction: Prediction) -> list[_Entry]:
-    shares = prediction.shares()
-    entries = [
-        _Entry(tuple(prediction.palette[s.index].tolist()), s.name, percent(s.share))
-        for s in shares[:MOST_CLASSES]
-    ]
-    rest = shares[MOST_CLASSES:]
-    if rest:
-        more = percent(sum(s.share for s in rest))
-        entries.append(_Entry(None, f"{len(rest)} more", more))
-    return entries
+def _shown(classes: Sequence[Entry]) -> list[Entry]:
+    """The first of them, and the others as one."""
+    rest = classes[MOST_CLASSES:]
+    more = [Entry(None, f"{len(rest)} more", sum(entry.share for entry in rest))] if rest else []
+    return [*classes[:MOST_CLASSES], *more]
 
 
-def _wide(entry: _Entry, letters: _Type) -> int:
+def _wide(entry: Entry, letters: _Type) -> int:
     """An entry's width: swatch, name, share, and the gap to the next."""
     swatch = round(letters.size * 1.4) if entry.colour else 0
-    return swatch + letters.wide(f"{entry.name} {entry.share}") + round(letters.size * 1.6)
+    return swatch + letters.wide(f"{entry.name} {entry.percent}") + round(letters.size * 1.6)
 
 
-def _wrap(entries: list[_Entry], letters: _Type, width: int) -> list[list[_Entry]]:
-    rows: list[list[_Entry]] = [[]]
+def _wrap(entries: list[Entry], letters: _Type, width: int) -> list[list[Entry]]:
+    rows: list[list[Entry]] = [[]]
     left = width
     for entry in entries:
         needed = _wide(entry, letters)
@@ -133,7 +131,7 @@ def _wrap(entries: list[_Entry], letters: _Type, width: int) -> list[list[_Entry
     return rows
 
 
-def _draw_row(strip: Image.Image, entries: list[_Entry], letters: _Type, top: int) -> None:
+def _draw_row(strip: Image.Image, entries: list[Entry], letters: _Type, top: int) -> None:
     draw, at, middle = ImageDraw.Draw(strip), letters.margin, top + letters.line // 2
     for entry in entries:
         x = at
@@ -144,7 +142,7 @@ def _draw_row(strip: Image.Image, entries: list[_Entry], letters: _Type, top: in
             x += round(letters.size * 1.4)
         draw.text((x, middle), entry.name, TEXT, letters.font, anchor="lm")
         x += letters.wide(f"{entry.name} ")
-        draw.text((x, middle), entry.share, FAINT, letters.font, anchor="lm")
+        draw.text((x, middle), entry.percent, FAINT, letters.font, anchor="lm")
         at += _wide(entry, letters)
 
 

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
 
-from anyres_client import grid, legend, picture
+from anyres_client import grid
 from anyres_client.palette import inferno
-
-if TYPE_CHECKING:
-    from anyres_client.prediction import Prediction
-    from anyres_proto.card import Card
+from anyres_proto.card import Card, Output
 
 CLASS_ALPHA = 0.6
 HEAT_ALPHA = 0.85
@@ -44,34 +39,37 @@ def _sorted_classes(card: Card) -> int:
     return max(view.channels for view in card.views)
 
 
-def of_classes(prediction: Prediction, photo: picture.Picture, alpha: float | None) -> Image.Image:
-    """The class map's colours over the photo."""
-    image = picture.upright_rgb(photo, prediction.image_size)
-    classes = grid.nearest(prediction.classes, prediction.card.output, prediction.image_size)
-    colours = Image.fromarray(prediction.palette[classes])
-    background = _muted(image).point([SHADOW + value * (255 - SHADOW) // 255 for value in RAMP])
-    return Image.blend(background, colours, CLASS_ALPHA if alpha is None else alpha)
+def of_classes(
+    photo: Image.Image,
+    classes: NDArray[np.uint8 | np.uint16],
+    colours: NDArray[np.uint8],
+    geometry: Output,
+    alpha: float | None,
+) -> Image.Image:
+    """A class map (h, w) in its classes' colours (classes, 3) over the photo, in RGB."""
+    placed = grid.nearest(classes, geometry, (photo.height, photo.width))
+    background = _muted(photo).point([SHADOW + value * (255 - SHADOW) // 255 for value in RAMP])
+    blend = CLASS_ALPHA if alpha is None else alpha
+    return Image.blend(background, Image.fromarray(colours[placed]), blend)
 
 
 def of_heat(
-    prediction: Prediction, photo: picture.Picture, class_index: int, alpha: float | None
+    photo: Image.Image, cells: NDArray[np.float32], geometry: Output, alpha: float | None
 ) -> Image.Image:
-    """The probability of one class over the photo, transparent where it is 0."""
-    image = picture.upright_rgb(photo, prediction.image_size)
-    cells = prediction.heat(class_index)
-    heat = grid.bilinear(cells / _peak(cells), prediction.card.output, prediction.image_size)
+    """The probability of one class (h, w) over the photo, in RGB; transparent where it is 0."""
+    heat = grid.bilinear(cells / peak(cells), geometry, (photo.height, photo.width))
     cover = np.sqrt(heat) * (255 * (HEAT_ALPHA if alpha is None else alpha))
     mask = Image.fromarray(np.rint(cover).astype(np.uint8))
-    return Image.composite(Image.fromarray(inferno(heat)), _muted(image), mask)
+    return Image.composite(Image.fromarray(inferno(heat)), _muted(photo), mask)
 
 
-def with_legend(prediction: Prediction, drawn: Image.Image, class_index: int | None) -> Image.Image:
-    """The drawing with a strip below that says what is seen."""
-    if class_index is None:
-        strip = legend.of_classes(prediction, drawn.width)
-    else:
-        peak = _peak(prediction.heat(class_index))
-        strip = legend.of_heat(prediction.class_names[class_index], peak, drawn.width)
+def peak(cells: NDArray[np.float32]) -> float:
+    """The highest probability, and never 0: the heat is drawn relative to it."""
+    return max(float(cells.max()), float(np.finfo(np.float32).tiny))
+
+
+def stacked(drawn: Image.Image, strip: Image.Image) -> Image.Image:
+    """A drawing with a strip of its own width below."""
     together = Image.new("RGB", (drawn.width, drawn.height + strip.height))
     together.paste(drawn, (0, 0))
     together.paste(strip, (0, drawn.height))
@@ -80,8 +78,3 @@ def with_legend(prediction: Prediction, drawn: Image.Image, class_index: int | N
 
 def _muted(image: Image.Image) -> Image.Image:
     return ImageEnhance.Color(image).enhance(SATURATION)
-
-
-def _peak(cells: NDArray[np.float32]) -> float:
-    """The highest probability, and never 0: the heat is drawn relative to it."""
-    return max(float(cells.max()), float(np.finfo(np.float32).tiny))

@@ -6,25 +6,23 @@ along, so that a class has a name and a colour and a cell has a place in the ima
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL.Image import Image
 
-from anyres_client import heat
+from anyres_client import heat, overlay, picture, saving
+from anyres_client import legend as strip
 from anyres_client.answers import Route, Size, Timing
-from anyres_client.errors import InvalidRequest, NotRequested
+from anyres_client.errors import InvalidRequest
+from anyres_client.outputs import Outputs, requested
 from anyres_client.palette import class_colours
+from anyres_client.picture import Picture
 from anyres_proto.card import Card
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-    from anyres_client.picture import Picture
 
 
 @dataclass(frozen=True)
@@ -57,34 +55,35 @@ class Prediction:
     padded: Size
     timing: Timing
     card: Card = field(repr=False)
-    outputs: Mapping[str, NDArray[Any]] = field(repr=False)
+    outputs: Outputs = field(repr=False)
 
     @property
     def classes(self) -> NDArray[np.uint8 | np.uint16]:
         """The class map: every cell's most likely class, (h, w)."""
-        return self._requested("classes", "classes")
+        return requested(self.outputs, "classes", "classes")
 
     @property
     def confidence(self) -> NDArray[np.float32]:
         """The probability of every cell's most likely class, (h, w), 0..1."""
-        return self._requested("confidence", "confidence")
+        return requested(self.outputs, "confidence", "confidence")
 
     @property
     def top_k(self) -> TopK:
         """The k most likely classes of every cell."""
         return TopK(
-            self._requested("top_k_classes", "top_k"), self._requested("top_k_scores", "top_k")
+            requested(self.outputs, "top_k_classes", "top_k"),
+            requested(self.outputs, "top_k_scores", "top_k"),
         )
 
     @property
     def probabilities(self) -> NDArray[np.float32]:
         """The probability of every class, (classes, h, w), 0..1."""
-        return self._requested("probabilities", "probabilities")
+        return requested(self.outputs, "probabilities", "probabilities")
 
     @property
     def logits(self) -> NDArray[np.float32]:
         """The network's output as it is, (channels, h, w)."""
-        return self._requested("logits", "logits")
+        return requested(self.outputs, "logits", "logits")
 
     @cached_property
     def class_names(self) -> tuple[str, ...]:
@@ -120,7 +119,7 @@ class Prediction:
 
     def overlay(
         self,
-        picture: Picture,
+        photo: Picture,
         *,
         alpha: float | None = None,
         class_index: int | None = None,
@@ -132,21 +131,42 @@ class Prediction:
         with `class_index`, show how probable one class (the likeliest) is. `legend` adds a strip
         below that says what is seen.
         """
-        from anyres_client import overlay
-
-        if class_index is None and not overlay.shows_classes(self.card.task):
-            class_index = self.likeliest()
-        if class_index is None:
-            drawn = overlay.of_classes(self, picture, alpha)
+        base, geometry = picture.upright_rgb(photo, self.image_size), self.card.output
+        if class_index is None and overlay.shows_classes(self.card.task):
+            drawn = overlay.of_classes(base, self.classes, self.palette, geometry, alpha)
+            below = self.legend
         else:
-            drawn = overlay.of_heat(self, picture, class_index, alpha)
-        return overlay.with_legend(self, drawn, class_index) if legend else drawn
+            index = self.likeliest() if class_index is None else class_index
+            cells = self.heat(index)
+            drawn = overlay.of_heat(base, cells, geometry, alpha)
+            name, peak = self.class_names[index], overlay.peak(cells)
+            below = partial(strip.of_heat, name, peak)
+        return overlay.stacked(drawn, below(drawn.width)) if legend else drawn
 
     def legend(self, width: int = 480) -> Image:
         """The colours of the class map: swatch, name and share of each class, frequent first."""
-        from anyres_client import legend
+        colours = self.palette.tolist()
+        entries = [strip.Entry(tuple(colours[s.index]), s.name, s.share) for s in self.shares()]
+        return strip.of_classes(entries, width)
 
-        return legend.of_classes(self, width)
+    def summary(self, shares: int | None = None) -> dict[str, Any]:
+        """Everything but the arrays, ready for JSON; of the classes' shares the first `shares`."""
+        said: dict[str, Any] = {
+            "model": self.model,
+            "version": self.version,
+            "image_size": list(self.image_size),
+            "grid_size": list(self.grid_size),
+            "route": self.route,
+            "pieces": self.pieces,
+            "padded": list(self.padded),
+            "timing": {name: round(value, 6) for name, value in vars(self.timing).items()},
+        }
+        if "classes" in self.outputs:
+            said["classes"] = [
+                {"index": s.index, "name": s.name, "share": round(s.share, 6)}
+                for s in self.shares(shares)
+            ]
+        return said
 
     def save(self, path: str | PathLike[str], *, overlay_on: Picture | None = None) -> None:
         """Write to a file, at once or not at all; its suffix says how.
@@ -156,23 +176,16 @@ class Prediction:
         .npz    every array by its name;  .npy  the only one
         .json   everything but the arrays, and the classes' shares
         """
-        from anyres_client import saving
-
-        saving.save(self, path, overlay_on)
-
-    def _requested(self, key: str, output: str) -> NDArray[Any]:
-        if key not in self.outputs:
-            raise NotRequested(
-                f"this prediction holds no {output.replace('_', ' ')}: "
-                f"ask for it with predict(..., output={output!r})"
-            )
-        return self.outputs[key]
+        if overlay_on is not None:
+            saving.write_drawing(partial(self.overlay, overlay_on), path)
+        else:
+            saving.write(saving.Contents(self.outputs, self.palette, self.summary()), path)
 
     @property
     def _class_count(self) -> int:
         return self.card.output.class_count
 
-    def _scores(self) -> Mapping[str, NDArray[Any]]:
+    def _scores(self) -> Outputs:
         """The outputs, where the network's own output may already be the probabilities."""
         meaning = self.card.scores.meaning if self.card.scores else None
         if meaning == "values":

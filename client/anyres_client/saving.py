@@ -3,106 +3,87 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from anyres_client.atomic import replacing
 from anyres_client.errors import InvalidRequest
-
-if TYPE_CHECKING:
-    from anyres_client.picture import Picture
-    from anyres_client.prediction import Prediction
+from anyres_client.outputs import Outputs, requested
 
 PALETTE_SIZE = 256  # what a PNG's palette holds
 
 
-def save(
-    prediction: Prediction, path: str | PathLike[str], overlay_on: Picture | None = None
-) -> None:
-    """Write the prediction, or its overlay, to `path`."""
+@dataclass(frozen=True, eq=False)
+class Contents:
+    """What there is to write."""
+
+    outputs: Outputs
+    palette: NDArray[np.uint8]  # (classes, 3)
+    summary: Mapping[str, Any]  # ready for JSON
+
+
+def write(contents: Contents, path: str | PathLike[str]) -> None:
+    """Write to `path`, at once or not at all."""
     target = Path(path)
-    if overlay_on is not None:
-        _save_overlay(prediction, target, overlay_on)
-        return
     writer = WRITERS.get(target.suffix.lower())
     if writer is None:
         raise InvalidRequest(f"cannot save as {target.name}: the suffix is one of {_known()}")
     with replacing(target) as file:
-        writer(prediction, file)
+        writer(contents, file)
 
 
-def class_map_image(prediction: Prediction) -> Image.Image:
-    """The class map as an image: a palette of the classes' colours, or 16 bits of grey."""
-    classes = prediction.classes
-    if len(prediction.palette) > PALETTE_SIZE:
-        return Image.fromarray(classes.astype(np.uint16))
-    image = Image.fromarray(classes.astype(np.uint8))
-    image.putpalette(prediction.palette.tobytes())
-    return image
-
-
-def summary(prediction: Prediction, shares: int | None = None) -> dict[str, Any]:
-    """Everything but the arrays, ready for JSON."""
-    timing = prediction.timing
-    said: dict[str, Any] = {
-        "model": prediction.model,
-        "version": prediction.version,
-        "image_size": list(prediction.image_size),
-        "grid_size": list(prediction.grid_size),
-        "route": prediction.route,
-        "pieces": prediction.pieces,
-        "padded": list(prediction.padded),
-        "timing": {name: round(value, 6) for name, value in vars(timing).items()},
-    }
-    if "classes" in prediction.outputs:
-        said["classes"] = [
-            {"index": s.index, "name": s.name, "share": round(s.share, 6)}
-            for s in prediction.shares(shares)
-        ]
-    return said
-
-
-def _save_overlay(prediction: Prediction, target: Path, picture: Picture) -> None:
+def write_drawing(draw: Callable[[], Image.Image], path: str | PathLike[str]) -> None:
+    """Draw and write to `path`, at once or not at all; nothing is drawn that cannot be written."""
+    target = Path(path)
     kind = Image.registered_extensions().get(target.suffix.lower())
-    if kind not in OVERLAY_KINDS:
-        known = ", ".join(OVERLAY_KINDS)
+    if kind not in DRAWING_KINDS:
+        known = ", ".join(DRAWING_KINDS)
         raise InvalidRequest(f"cannot save an overlay as {target.name}: it can be {known}")
-    image = prediction.overlay(picture)
+    image = draw()
     with replacing(target) as file:
         image.save(file, kind, quality=92)
 
 
-def _png(prediction: Prediction, file: IO[bytes]) -> None:
-    class_map_image(prediction).save(file, "PNG")
+def _png(contents: Contents, file: IO[bytes]) -> None:
+    """The class map with a palette of the classes' colours, or 16 bits of grey."""
+    classes = requested(contents.outputs, "classes", "classes")
+    if len(contents.palette) > PALETTE_SIZE:
+        Image.fromarray(classes.astype(np.uint16)).save(file, "PNG")
+        return
+    image = Image.fromarray(classes.astype(np.uint8))
+    image.putpalette(contents.palette.tobytes())
+    image.save(file, "PNG")
 
 
-def _npz(prediction: Prediction, file: IO[bytes]) -> None:
-    arrays: dict[str, Any] = dict(prediction.outputs)
+def _npz(contents: Contents, file: IO[bytes]) -> None:
+    arrays: dict[str, Any] = dict(contents.outputs)
     np.savez_compressed(file, **arrays)
 
 
-def _npy(prediction: Prediction, file: IO[bytes]) -> None:
-    if len(prediction.outputs) != 1:
-        held = ", ".join(prediction.outputs)
+def _npy(contents: Contents, file: IO[bytes]) -> None:
+    if len(contents.outputs) != 1:
+        held = ", ".join(contents.outputs)
         raise InvalidRequest(f"an .npy holds one array, this prediction holds {held}: use .npz")
-    np.save(file, next(iter(prediction.outputs.values())))
+    np.save(file, next(iter(contents.outputs.values())))
 
 
-def _json(prediction: Prediction, file: IO[bytes]) -> None:
-    file.write(json.dumps(summary(prediction), indent=2).encode() + b"\n")
+def _json(contents: Contents, file: IO[bytes]) -> None:
+    file.write(json.dumps(contents.summary, indent=2).encode() + b"\n")
 
 
 def _known() -> str:
     return ", ".join(WRITERS)
 
 
-OVERLAY_KINDS = ("PNG", "JPEG", "WEBP")
-WRITERS: dict[str, Callable[[Prediction, IO[bytes]], None]] = {
+DRAWING_KINDS = ("PNG", "JPEG", "WEBP")
+WRITERS: dict[str, Callable[[Contents, IO[bytes]], None]] = {
     ".png": _png,
     ".npz": _npz,
     ".npy": _npy,

@@ -12,7 +12,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from anyres_client import saving
 from anyres_client.answers import ModelSummary, percent, size_text
 from anyres_client.prediction import Prediction
 from anyres_proto.card import AxisContract, Card
@@ -65,7 +64,7 @@ def _shares(prediction: Prediction) -> str:
 def predictions_as_json(done: Done) -> None:
     """One line a photo."""
     for photo, prediction in done:
-        line = {"photo": str(photo), **saving.summary(prediction, shares=10)}
+        line = {"photo": str(photo), **prediction.summary(shares=10)}
         sys.stdout.write(json.dumps(line) + "\n")
 
 
