@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from anyres_client.answers import Size
 from anyres_proto.card import Output
 
+ROWS_AT_ONCE = 64
+
 
 def nearest(cells: NDArray[Any], geometry: Output, size: Size) -> NDArray[Any]:
     """Every pixel's nearest cell, (height, width)."""
@@ -30,6 +32,25 @@ def bilinear(cells: NDArray[np.float32], geometry: Output, size: Size) -> NDArra
     """Between four cells, by distance; beyond the outermost centres, the outermost cells."""
     rows, columns = _positions(cells, geometry, size)
     return _between(_between(cells, rows).T, columns).T
+
+
+def likeliest(
+    probabilities: NDArray[np.float32], geometry: Output, size: Size
+) -> NDArray[np.uint8 | np.uint16]:
+    """Every pixel's most likely class, (height, width), between cells by their probabilities.
+
+    Args:
+        probabilities: of every class in every cell, (classes, h, w).
+        geometry: where cells lie.
+        size: of the image.
+    """
+    rows, columns = _positions(probabilities[0], geometry, size)
+    classes = np.empty(size, np.uint8 if len(probabilities) <= 256 else np.uint16)
+    for top in range(0, size[0], ROWS_AT_ONCE):  # every class of every pixel never exists at once
+        band = slice(top, top + ROWS_AT_ONCE)
+        between = [_between(_between(cells, rows[band]).T, columns).T for cells in probabilities]
+        classes[band] = np.argmax(between, axis=0)
+    return classes
 
 
 def _positions(

@@ -12,13 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anyres_client.errors import NotRequested
-from anyres_client.outputs import Outputs
+from anyres_client.outputs import Outputs, requested
+
+_EVERY = {"probabilities", "logits"}
 
 
 def probability(outputs: Outputs, class_index: int) -> NDArray[np.float32]:
     """The probability of one class in every cell, (h, w)."""
-    if (every := _every_class(outputs)) is not None:
-        cells: NDArray[np.float32] = every[class_index]
+    if not _EVERY.isdisjoint(outputs):
+        cells: NDArray[np.float32] = every_class(outputs)[class_index]
         return cells
     classes, scores = _best_classes(outputs)
     found: NDArray[np.float32] = np.where(classes == class_index, scores, 0).sum(axis=0)
@@ -37,14 +39,19 @@ def likeliest(outputs: Outputs) -> int:
     return int(np.bincount(classes.ravel(), weights=scores.ravel()).argmax())
 
 
-def _every_class(outputs: Outputs) -> NDArray[np.float32] | None:
+def every_class(outputs: Outputs) -> NDArray[np.float32]:
+    """The probability of every class in every cell, (classes, h, w).
+
+    Raises:
+        NotRequested: there are neither probabilities nor logits.
+    """
     if "probabilities" in outputs:
         return outputs["probabilities"]
-    if "logits" in outputs:
-        grown = np.exp(outputs["logits"] - outputs["logits"].max(axis=0))
-        softmax: NDArray[np.float32] = grown / grown.sum(axis=0)
-        return softmax
-    return None
+    if "logits" not in outputs:
+        return requested(outputs, "probabilities", "probabilities")
+    grown = np.exp(outputs["logits"] - outputs["logits"].max(axis=0))
+    softmax: NDArray[np.float32] = grown / grown.sum(axis=0)
+    return softmax
 
 
 def _best_classes(outputs: Outputs) -> tuple[NDArray[Any], NDArray[np.float32]]:

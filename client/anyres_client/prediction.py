@@ -6,19 +6,22 @@ along, so that a class has a name and a colour and a cell has a place in the ima
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import cached_property, partial
 from os import PathLike
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL.Image import Image
 
-from anyres_client import heat, overlay, picture, saving
+from anyres_client import grid, heat, overlay, picture, saving
 from anyres_client import legend as strip
 from anyres_client.answers import Route, Size, Timing
 from anyres_client.errors import InvalidRequest
+from anyres_client.instances import Instance, instances
 from anyres_client.outputs import Outputs, requested
 from anyres_client.palette import class_colours
 from anyres_client.picture import Picture
@@ -104,18 +107,64 @@ class Prediction:
             Share(int(i), self.class_names[i], float(cells[i] / cells.sum())) for i in present
         )
 
+    def to_image_size(
+        self, method: Literal["nearest", "bilinear"] = "nearest"
+    ) -> NDArray[np.uint8 | np.uint16]:
+        """The class map at the image's own size, (height, width).
+
+        Args:
+            method: "nearest" gives each pixel its nearest cell's class; "bilinear" goes between
+                cells by every class's probability (or logit), which must have been asked for.
+        """
+        if method == "nearest":
+            return grid.nearest(self.classes, self.card.output, self.image_size)
+        return grid.likeliest(heat.every_class(self._scores()), self.card.output, self.image_size)
+
+    def instances(
+        self, classes: Iterable[int | str] | None = None, *, min_area: int = 1
+    ) -> tuple[Instance, ...]:
+        """The connected regions of the class map, in pixels of the image, the largest first.
+
+        Args:
+            classes: names or indices of those whose regions are objects; all where None.
+            min_area: what is smaller is none, in pixels.
+        """
+        every = range(len(self.class_names))
+        confidence = self.outputs.get("confidence")
+        return instances(
+            self.to_image_size(),
+            self.class_names,
+            wanted=set(every if classes is None else map(self.class_index, classes)),
+            min_area=min_area,
+            confidence=None
+            if confidence is None
+            else grid.nearest(confidence, self.card.output, self.image_size),
+        )
+
+    def class_index(self, name: int | str) -> int:
+        """The class of a name (or index).
+
+        Raises:
+            InvalidRequest: there is none.
+        """
+        if isinstance(name, str):
+            if name not in self.class_names:
+                near = ", ".join(get_close_matches(name, self.class_names)) or "none is like it"
+                raise InvalidRequest(f"{self.model} has no class {name!r}: {near}")
+            return self.class_names.index(name)
+        if not 0 <= name < self._class_count:
+            raise InvalidRequest(
+                f"{self.model} has no class {name}; its classes are 0 to {self._class_count - 1}"
+            )
+        return name
+
     def likeliest(self) -> int:
         """The class with the highest mean logit (or probability) over all cells."""
         return heat.likeliest(self._scores())
 
     def heat(self, class_index: int) -> NDArray[np.float32]:
         """The probability of one class in every cell, (h, w)."""
-        if not 0 <= class_index < self._class_count:
-            raise InvalidRequest(
-                f"{self.model} has no class {class_index}; its classes are 0 to "
-                f"{self._class_count - 1}"
-            )
-        return heat.probability(self._scores(), class_index)
+        return heat.probability(self._scores(), self.class_index(class_index))
 
     def overlay(
         self,
@@ -180,6 +229,10 @@ class Prediction:
             saving.write_drawing(partial(self.overlay, overlay_on), path)
         else:
             saving.write(saving.Contents(self.outputs, self.palette, self.summary()), path)
+
+    def _repr_png_(self) -> bytes | None:
+        """What a notebook shows: the class map in its colours, where it was asked for."""
+        return saving.png(self.classes, self.palette) if "classes" in self.outputs else None
 
     @property
     def _class_count(self) -> int:

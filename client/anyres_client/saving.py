@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from io import BytesIO
 from os import PathLike
 from pathlib import Path
 from typing import IO, Any
@@ -51,15 +52,20 @@ def write_drawing(draw: Callable[[], Image.Image], path: str | PathLike[str]) ->
         image.save(file, kind, quality=92)
 
 
-def _png(contents: Contents, file: IO[bytes]) -> None:
-    """The class map with a palette of the classes' colours, or 16 bits of grey."""
-    classes = requested(contents.outputs, "classes", "classes")
-    if len(contents.palette) > PALETTE_SIZE:
-        Image.fromarray(classes.astype(np.uint16)).save(file, "PNG")
-        return
-    image = Image.fromarray(classes.astype(np.uint8))
-    image.putpalette(contents.palette.tobytes())
+def png(classes: NDArray[Any], palette: NDArray[np.uint8]) -> bytes:
+    """A class map with a palette of the classes' colours, or 16 bits of grey, as a PNG file."""
+    if len(palette) > PALETTE_SIZE:
+        image = Image.fromarray(classes.astype(np.uint16))
+    else:
+        image = Image.fromarray(classes.astype(np.uint8))
+        image.putpalette(palette.tobytes())
+    file = BytesIO()
     image.save(file, "PNG")
+    return file.getvalue()
+
+
+def _png(contents: Contents, file: IO[bytes]) -> None:
+    file.write(png(requested(contents.outputs, "classes", "classes"), contents.palette))
 
 
 def _npz(contents: Contents, file: IO[bytes]) -> None:

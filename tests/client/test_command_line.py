@@ -20,7 +20,7 @@ from PIL import Image
 import anyres_client.main as command_line
 from anyres_client.main import main
 
-COMMANDS = ["export", "analyze", "card", "serve", "models", "predict", "batch"]
+COMMANDS = ["export", "analyze", "card", "serve", "tune", "bench", "models", "predict", "batch"]
 
 
 @pytest.fixture

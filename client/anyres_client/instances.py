@@ -1,0 +1,94 @@
+"""Single objects of a prediction, in pixels of its image."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anyres_client import outlines
+from anyres_client.outlines import Ring
+from anyres_client.regions import Region, regions
+
+
+@dataclass(frozen=True, eq=False)
+class Instance:
+    """One object; `box` is left, top, right and bottom, the latter two one behind the last."""
+
+    id: int  # from 1, the largest first
+    class_index: int
+    class_name: str
+    area: int  # pixels
+    box: tuple[int, int, int, int]
+    score: float | None  # mean confidence; None where the prediction holds none
+    region: Region = field(repr=False)
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """Which pixels of the image belong to it, (height, width)."""
+        return self.region.mask()
+
+    @property
+    def polygons(self) -> list[Ring]:
+        """Rings of (x, y) along its pixels' edges, outer ones first; see `outlines`."""
+        left, top, *_ = self.box
+        return outlines.rings(self.region.crop(), left, top)
+
+    @property
+    def rle(self) -> dict[str, Any]:
+        """COCO's compressed run lengths: {"size": [height, width], "counts": text}."""
+        return outlines.coco_rle(self.mask)
+
+    def coco(self, image_id: int = 0) -> dict[str, Any]:
+        """An annotation in COCO's format, ready for JSON."""
+        left, top, right, bottom = self.box
+        said: dict[str, Any] = {
+            "id": self.id,
+            "image_id": image_id,
+            "category_id": self.class_index,
+            "segmentation": self.rle,
+            "area": self.area,
+            "bbox": [left, top, right - left, bottom - top],
+            "iscrowd": 0,
+        }
+        return said if self.score is None else said | {"score": round(self.score, 6)}
+
+
+def instances(
+    classes: NDArray[Any],
+    names: Sequence[str],
+    *,
+    wanted: Collection[int],
+    min_area: int,
+    confidence: NDArray[np.float32] | None,
+) -> tuple[Instance, ...]:
+    """The connected regions of some classes, the largest first.
+
+    Args:
+        classes: the class map, (height, width).
+        names: every class's name.
+        wanted: the classes whose regions are objects.
+        min_area: what is smaller is none, in pixels.
+        confidence: the probability of each pixel's class, (height, width), 0..1.
+    """
+    found = [
+        region
+        for region in regions(classes)
+        if region.class_index in wanted and region.area >= min_area
+    ]
+    found.sort(key=lambda region: region.area, reverse=True)
+    return tuple(
+        Instance(
+            id=number,
+            class_index=region.class_index,
+            class_name=names[region.class_index],
+            area=region.area,
+            box=region.box,
+            score=None if confidence is None else region.mean(confidence),
+            region=region,
+        )
+        for number, region in enumerate(found, start=1)
+    )
