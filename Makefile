@@ -6,7 +6,7 @@ ASSETS := out/assets
 RECIPES := $(wildcard models/*/recipe.toml)
 SOURCES := $(shell find exporter analyzer proto -name "*.py") $(wildcard models/*/*)
 
-.PHONY: help install install-test models demo test test-all check climate stubs format clean
+.PHONY: help install install-test models demo test test-all lint check climate stubs format clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -43,12 +43,14 @@ test: .venv/.test models ## all tests but those that take whole networks of othe
 test-all: .venv/.test models ## those too, in about half an hour
 	$(BIN)/pytest
 
-check: .venv/.test ## lint, types, layers, fresh stubs, and the tests that need no torch
+lint: .venv/.test ## style, types, layers, fresh stubs
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python proto/generate.py --check
+
+check: lint ## that, and the tests that need no torch
 	$(BIN)/pytest -m "not torch and not slow and not docker and not exhaustive"
 
 climate: .venv/.demo $(ASSETS)/.complete ## train the climate U-Net anew, on two cores in 15 minutes
