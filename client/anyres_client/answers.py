@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
+
 Size: TypeAlias = tuple[int, int]  # height, width
 Route: TypeAlias = Literal["whole", "tiled", "refused"]
 
@@ -58,3 +61,20 @@ class Estimate:
     budget_bytes: int
     compute_s: float | None
     reason: str
+
+
+@dataclass(frozen=True)
+class TopK:
+    """The k most likely classes of every cell, best first, and their probabilities: (k, h, w)."""
+
+    classes: NDArray[np.uint16]
+    scores: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Share:
+    """The part of all cells, 0..1, whose most likely class this is."""
+
+    index: int
+    name: str
+    share: float

@@ -17,32 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL.Image import Image
 
-from anyres_client import grid, heat, overlay, picture, saving
+from anyres_client import georeference, grid, heat, overlay, picture, saving
 from anyres_client import legend as strip
-from anyres_client.answers import Route, Size, Timing
+from anyres_client.answers import Route, Share, Size, Timing, TopK
 from anyres_client.errors import InvalidRequest
 from anyres_client.instances import Instance, instances
 from anyres_client.outputs import Outputs, requested
 from anyres_client.palette import class_colours
 from anyres_client.picture import Picture
 from anyres_proto.card import Card
-
-
-@dataclass(frozen=True)
-class TopK:
-    """The k most likely classes of every cell, best first, and their probabilities: (k, h, w)."""
-
-    classes: NDArray[np.uint16]
-    scores: NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Share:
-    """The part of all cells, 0..1, whose most likely class this is."""
-
-    index: int
-    name: str
-    share: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,18 +200,32 @@ class Prediction:
             ]
         return said
 
-    def save(self, path: str | PathLike[str], *, overlay_on: Picture | None = None) -> None:
+    def save(
+        self,
+        path: str | PathLike[str],
+        *,
+        overlay_on: Picture | None = None,
+        like: str | PathLike[str] | None = None,
+    ) -> None:
         """Write to a file, at once or not at all; its suffix says how.
 
         .png    the class map with the classes' colours as its palette (grey with 16 bits where
                 there are more than 256 classes); or the overlay, with `overlay_on`
+        .tif    the class map at the image's size; it lies on Earth where the GeoTIFF `like` lies
         .npz    every array by its name;  .npy  the only one
         .json   everything but the arrays, and the classes' shares
         """
         if overlay_on is not None:
             saving.write_drawing(partial(self.overlay, overlay_on), path)
-        else:
-            saving.write(saving.Contents(self.outputs, self.palette, self.summary()), path)
+            return
+        place = {} if like is None else georeference.read(like)
+        saving.write(
+            saving.Contents(self.outputs, self.palette, self.summary, partial(self._tiff, place)),
+            path,
+        )
+
+    def _tiff(self, place: georeference.Tags) -> bytes:
+        return georeference.tiff(self.to_image_size(), self.palette, place)
 
     def _repr_png_(self) -> bytes | None:
         """What a notebook shows: the class map in its colours, where it was asked for."""

@@ -27,7 +27,8 @@ class Contents:
 
     outputs: Outputs
     palette: NDArray[np.uint8]  # (classes, 3)
-    summary: Mapping[str, Any]  # ready for JSON
+    summary: Callable[[], Mapping[str, Any]]  # ready for JSON
+    tiff: Callable[[], bytes]
 
 
 def write(contents: Contents, path: str | PathLike[str]) -> None:
@@ -68,6 +69,10 @@ def _png(contents: Contents, file: IO[bytes]) -> None:
     file.write(png(requested(contents.outputs, "classes", "classes"), contents.palette))
 
 
+def _tiff(contents: Contents, file: IO[bytes]) -> None:
+    file.write(contents.tiff())
+
+
 def _npz(contents: Contents, file: IO[bytes]) -> None:
     arrays: dict[str, Any] = dict(contents.outputs)
     np.savez_compressed(file, **arrays)
@@ -81,7 +86,7 @@ def _npy(contents: Contents, file: IO[bytes]) -> None:
 
 
 def _json(contents: Contents, file: IO[bytes]) -> None:
-    file.write(json.dumps(contents.summary, indent=2).encode() + b"\n")
+    file.write(json.dumps(contents.summary(), indent=2).encode() + b"\n")
 
 
 def _known() -> str:
@@ -91,6 +96,8 @@ def _known() -> str:
 DRAWING_KINDS = ("PNG", "JPEG", "WEBP")
 WRITERS: dict[str, Callable[[Contents, IO[bytes]], None]] = {
     ".png": _png,
+    ".tif": _tiff,
+    ".tiff": _tiff,
     ".npz": _npz,
     ".npy": _npy,
     ".json": _json,

@@ -176,7 +176,7 @@ def test_a_summary_becomes_json(predict: Any, tmp_path: Path) -> None:
 
 
 def test_a_suffix_that_means_nothing_is_refused(predict: Any, tmp_path: Path) -> None:
-    with pytest.raises(InvalidRequest, match=r"map\.gif.*\.png, \.npz"):
+    with pytest.raises(InvalidRequest, match=r"map\.gif.*\.png, \.tif, \.tiff, \.npz"):
         predict("zones").save(tmp_path / "map.gif")
 
 
