@@ -43,6 +43,7 @@ OPTIONS = (
 ERRORS: dict[Problem, type[errors.ClientError]] = {
     Problem.INVALID_REQUEST: errors.InvalidRequest,
     Problem.NOT_FOUND: errors.ModelNotFound,
+    Problem.TAKEN: errors.InvalidRequest,
     Problem.NOT_READY: errors.ModelNotFound,
     Problem.OVERLOADED: errors.Overloaded,
     Problem.UNAVAILABLE: errors.Unavailable,

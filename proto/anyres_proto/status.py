@@ -19,6 +19,7 @@ class Problem(Enum):
 
     INVALID_REQUEST = grpc.StatusCode.INVALID_ARGUMENT  # fix the request
     NOT_FOUND = grpc.StatusCode.NOT_FOUND  # ask for something that exists
+    TAKEN = grpc.StatusCode.ALREADY_EXISTS  # choose another name
     NOT_READY = grpc.StatusCode.FAILED_PRECONDITION  # mend the model on the server
     OVERLOADED = grpc.StatusCode.RESOURCE_EXHAUSTED  # try again later
     UNAVAILABLE = grpc.StatusCode.UNAVAILABLE  # try another server, or wait for this one

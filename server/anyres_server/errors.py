@@ -3,6 +3,9 @@
 ServingError
 ├── InvalidRequest    fix the request: the same one will fail again
 ├── ModelNotFound     ask for another model: the message lists those there are
+├── RegionNotFound    register the region of shared memory first
+├── RegionTaken       choose another name for it, or unregister the one that has it
+├── Unserved          do without: this server is not set up for it
 ├── ModelBroken       repair the model's file, or ask for another model
 ├── Overloaded        try again later
 ├── TooLarge          send a smaller image, or give the server more memory
@@ -37,6 +40,24 @@ class ModelNotFound(ServingError):
     """There is no such model, or no such version of it."""
 
     problem = Problem.NOT_FOUND
+
+
+class RegionNotFound(ServingError):
+    """No region of shared memory is registered under that name."""
+
+    problem = Problem.NOT_FOUND
+
+
+class RegionTaken(ServingError):
+    """Another region of shared memory is registered under that name."""
+
+    problem = Problem.TAKEN
+
+
+class Unserved(ServingError):
+    """What was asked for is switched off, or is not what this server does."""
+
+    problem = Problem.UNIMPLEMENTED
 
 
 class ModelBroken(ServingError):
