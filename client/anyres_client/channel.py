@@ -44,6 +44,8 @@ ERRORS: dict[Problem, type[errors.ClientError]] = {
     Problem.INVALID_REQUEST: errors.InvalidRequest,
     Problem.NOT_FOUND: errors.ModelNotFound,
     Problem.TAKEN: errors.InvalidRequest,
+    Problem.NO_TOKEN: errors.NotAllowed,
+    Problem.FORBIDDEN: errors.NotAllowed,
     Problem.NOT_READY: errors.ModelNotFound,
     Problem.OVERLOADED: errors.Overloaded,
     Problem.UNAVAILABLE: errors.Unavailable,

@@ -4,6 +4,7 @@ ClientError
 ├── InvalidRequest      fix the request: the image, the size or the output asked for
 │   └── NotRequested    ask for that output in `predict(output=...)`
 ├── ModelNotFound       ask for another model: the message lists those there are
+├── NotAllowed          show a token that may do this
 ├── Overloaded          try again later, or send a smaller image
 ├── Unavailable         start the server, or try another one
 ├── DeadlineExceeded    give it more time, or a smaller image
@@ -27,6 +28,10 @@ class NotRequested(InvalidRequest):
 
 class ModelNotFound(ClientError):
     """The server has no such model, or none that is ready."""
+
+
+class NotAllowed(ClientError):
+    """The server wants a token, or the one that it got may not do this."""
 
 
 class Overloaded(ClientError):

@@ -20,6 +20,8 @@ class Problem(Enum):
     INVALID_REQUEST = grpc.StatusCode.INVALID_ARGUMENT  # fix the request
     NOT_FOUND = grpc.StatusCode.NOT_FOUND  # ask for something that exists
     TAKEN = grpc.StatusCode.ALREADY_EXISTS  # choose another name
+    NO_TOKEN = grpc.StatusCode.UNAUTHENTICATED  # say who you are
+    FORBIDDEN = grpc.StatusCode.PERMISSION_DENIED  # ask for what you may
     NOT_READY = grpc.StatusCode.FAILED_PRECONDITION  # mend the model on the server
     OVERLOADED = grpc.StatusCode.RESOURCE_EXHAUSTED  # try again later
     UNAVAILABLE = grpc.StatusCode.UNAVAILABLE  # try another server, or wait for this one

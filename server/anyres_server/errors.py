@@ -7,7 +7,10 @@ ServingError
 ├── RegionTaken       choose another name for it, or unregister the one that has it
 ├── Unserved          do without: this server is not set up for it
 ├── ModelBroken       repair the model's file, or ask for another model
+├── NoToken           say who you are
+├── Forbidden         ask for what your token allows
 ├── Overloaded        try again later
+│   └── TooFast       try again when so many seconds are over
 ├── TooLarge          send a smaller image, or give the server more memory
 ├── Unavailable       try another server: this one is going away
 └── InferenceFailed   report it: the model or the runtime is broken
@@ -70,6 +73,26 @@ class Overloaded(ServingError):
     """There is too much to do right now."""
 
     problem = Problem.OVERLOADED
+
+
+class TooFast(Overloaded):
+    """More a second than is allowed; `retry_s` later there is room for one more."""
+
+    def __init__(self, message: str, retry_s: float) -> None:
+        super().__init__(message)
+        self.retry_s = retry_s
+
+
+class NoToken(ServingError):
+    """The call needs a token, and has none or one that nobody knows."""
+
+    problem = Problem.NO_TOKEN
+
+
+class Forbidden(ServingError):
+    """The caller is known, and may not do this."""
+
+    problem = Problem.FORBIDDEN
 
 
 class TooLarge(ServingError):

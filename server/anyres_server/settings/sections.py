@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -38,6 +39,11 @@ class Memory(Section):
         default=512 * MIB, ge=1, description="predicted activations above which tiles are used"
     )
     tile: int = Field(default=256 * MIB, ge=1, description="activations of one tile")
+    resident: int = Field(
+        default_factory=lambda: machine.memory_bytes() * 9 // 10,
+        ge=MIB,
+        description="of the whole process, above which no message is read",
+    )
 
 
 class Batching(Section):
@@ -52,12 +58,45 @@ class Limits(Section):
     """What is refused."""
 
     requests: int = Field(default=128, ge=1, description="at once; more are refused")
+    streams: int = Field(default=128, ge=1, description="open at once; more are refused")
     image_pixels: int = Field(default=2**28, ge=1, description="of one image")
     message_bytes: int = Field(default=256 * MIB, ge=1024, description="of one message")
+    message_s: float = Field(default=60.0, gt=0, description="for a call's one message to arrive")
     stream_in_flight: int = Field(default=8, ge=1, description="of one stream; more wait")
+    requests_per_s: float | None = Field(default=None, gt=0, description="in all; none: no limit")
+    megapixels_per_s: float | None = Field(default=None, gt=0, description="in all")
+    connections: int = Field(default=4096, ge=1, description="open at once")
+    keepalive_s: float = Field(
+        default=30.0, ge=0.05, description="after which a silent connection is asked, then closed"
+    )
+
+
+class Access(Section):
+    """Who may call; files are read again when they change."""
+
+    tokens: Path | None = Field(default=None, description="who may call, by `anyres token`")
+    no_token: tuple[str, ...] = Field(
+        default=("grpc.health.v1.Health",), description="services and calls that need no token"
+    )
+    certificate: Path | None = Field(default=None, description="the server's, PEM, with its chain")
+    key: Path | None = Field(default=None, description="the certificate's, PEM")
+    client_authorities: Path | None = Field(
+        default=None, description="who signs the certificates that clients must show, PEM"
+    )
+    reflection: bool = Field(default=True, description="tell which calls there are")
 
 
 class Observe(Section):
     """What the server tells about itself."""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["text", "json"] = "text"
+    log_calls: bool = Field(default=False, description="a line for every call that ended")
+    metrics_port: int | None = Field(
+        default=None, ge=0, le=65535, description="for Prometheus, over HTTP; 0: any free one"
+    )
+    metrics_host: str | None = Field(default=None, description="if not the server's own")
+    traces_to: str | None = Field(
+        default=None, description="an OTLP collector over gRPC: http://localhost:4317"
+    )
+    traced_share: float = Field(default=1.0, ge=0, le=1, description="of requests, 0 to 1")

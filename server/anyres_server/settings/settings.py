@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from anyres_server.settings.sections import Batching, Compute, Limits, Memory, Observe
+from anyres_server.settings.sections import Access, Batching, Compute, Limits, Memory, Observe
 
 
 class Settings(BaseSettings):
@@ -33,4 +33,5 @@ class Settings(BaseSettings):
     memory: Memory = Field(default_factory=Memory)
     batching: Batching = Field(default_factory=Batching)
     limits: Limits = Field(default_factory=Limits)
+    access: Access = Field(default_factory=Access)
     observe: Observe = Field(default_factory=Observe)
