@@ -4,6 +4,7 @@ Answered    a request got its answer
 Refused     a request got an error instead
 Left        whoever asked went away before
 Ran         a network ran once, for one piece or for several together
+Ended       a call is over, whatever it was: a stream is one call and many requests
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class Refused:
     call: str
     model: str  # as the caller named it; "" where the call names none
     problem: Problem
-    reason: str
+    reason: str  # the error's name, one of few: "TooLarge"
     took_s: float
 
 
@@ -60,7 +61,16 @@ class Ran:
     compute_s: float
 
 
-Event: TypeAlias = Answered | Refused | Left | Ran
+@dataclass(frozen=True, eq=False)
+class Ended:
+    """A call is over."""
+
+    call: str
+    code: str  # the status code's name: "OK"
+    took_s: float
+
+
+Event: TypeAlias = Answered | Refused | Left | Ran | Ended
 Tell: TypeAlias = Callable[[Event], None]
 
 

@@ -21,10 +21,11 @@ from anyres_server.machine import mib
 
 
 class Gate:
-    """Lets in up to `limit` requests at a time, until it is closed."""
+    """Lets in up to `limit` requests (or streams, ...) at a time, until it is closed."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, what: str = "requests") -> None:
         self._limit = limit
+        self._what = what
         self._inside = 0
         self._closed = False
         self._empty = asyncio.Event()
@@ -46,7 +47,7 @@ class Gate:
         if self._closed:
             raise Unavailable("the server is shutting down")
         if self._inside >= self._limit:
-            raise Overloaded(f"the queue is full ({self._limit} requests); try again later")
+            raise Overloaded(f"the queue is full ({self._limit} {self._what}); try again later")
         self._inside += 1
         self._empty.clear()
         try:
