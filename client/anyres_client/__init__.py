@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from anyres_client.client import AsyncClient, Client
+    from anyres_client.connection import Connection, Tls
     from anyres_client.errors import (
         ClientError,
         DeadlineExceeded,
         InvalidRequest,
         ModelNotFound,
+        NotAllowed,
         NotRequested,
         Overloaded,
         ServerFailed,
@@ -29,17 +31,26 @@ __all__ = [
     "AsyncClient",
     "Client",
     "ClientError",
+    "Connection",
     "DeadlineExceeded",
     "InvalidRequest",
     "ModelNotFound",
+    "NotAllowed",
     "NotRequested",
     "Overloaded",
     "Prediction",
     "ServerFailed",
+    "Tls",
     "Unavailable",
 ]
 
-_HOMES = {"AsyncClient": "client", "Client": "client", "Prediction": "prediction"}
+_HOMES = {
+    "AsyncClient": "client",
+    "Client": "client",
+    "Connection": "connection",
+    "Prediction": "prediction",
+    "Tls": "connection",
+}
 
 
 def __getattr__(name: str) -> object:

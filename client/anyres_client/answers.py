@@ -8,6 +8,8 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from anyres_client.errors import InvalidRequest
+
 Size: TypeAlias = tuple[int, int]  # height, width
 Route: TypeAlias = Literal["whole", "tiled", "refused"]
 
@@ -15,6 +17,18 @@ Route: TypeAlias = Literal["whole", "tiled", "refused"]
 def size_text(size: Size) -> str:
     """A size as people write it, width first: "451x300"."""
     return f"{size[1]}x{size[0]}"
+
+
+def size_of(text: str) -> Size:
+    """A size that people wrote, width first: "451x300".
+
+    Raises:
+        InvalidRequest: it is none.
+    """
+    width, by, height = text.lower().partition("x")
+    if not (by and width.isdecimal() and height.isdecimal() and int(width) and int(height)):
+        raise InvalidRequest(f"a size is WIDTHxHEIGHT in pixels, as 640x480; got {text!r}")
+    return int(height), int(width)
 
 
 def percent(share: float) -> str:

@@ -22,7 +22,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from anyres_client import flows
 from anyres_client.answers import Estimate, ModelSummary, Size
-from anyres_client.channel import OPTIONS, TIMEOUT_S, failed, not_ready
+from anyres_client.connection import Connection, Tls
+from anyres_client.errors import InvalidRequest
+from anyres_client.failures import TIMEOUT_S, failed, not_ready
 from anyres_client.flows import Ask, Call, Flow, advance
 from anyres_client.picture import Picture
 from anyres_client.prediction import Prediction
@@ -34,10 +36,24 @@ _SERVING = health_pb2.HealthCheckResponse.SERVING
 
 
 class Client:
-    """Asks one server, blocking. `timeout` is in seconds and holds for each call."""
+    """Asks one server, blocking.
 
-    def __init__(self, address: str = "localhost:8001", *, timeout: float = TIMEOUT_S) -> None:
-        self.address = address
+    Args:
+        address: of the server (see `anyres_client.connection`), or everything about it.
+        timeout: in seconds, of each call.
+        tls: how the server is known, and the client, if not by "https://" alone.
+        token: shown with every call.
+    """
+
+    def __init__(
+        self,
+        address: str | Connection = "localhost:8001",
+        *,
+        timeout: float = TIMEOUT_S,
+        tls: Tls | None = None,
+        token: str | None = None,
+    ) -> None:
+        self.connection = connected(address, tls, token)
         self.timeout = timeout
         self._cards: flows.Cards = {}
 
@@ -87,14 +103,14 @@ class Client:
         Raises:
             Unavailable: it did not within `timeout` seconds.
         """
-        request = health_pb2.HealthCheckRequest()
+        request, metadata = health_pb2.HealthCheckRequest(), self.connection.metadata
         watch: Any = health_pb2_grpc.HealthStub(self._channel).Watch  # type: ignore[attr-defined]
         try:
-            for answer in watch(request, timeout=timeout, wait_for_ready=True):
+            for answer in watch(request, timeout=timeout, wait_for_ready=True, metadata=metadata):
                 if answer.status == _SERVING:
                     return
         except grpc.RpcError as error:
-            raise not_ready(error, self.address, timeout) from error
+            raise not_ready(error, self.connection.address, timeout) from error
 
     def close(self) -> None:
         """End the connection."""
@@ -113,7 +129,7 @@ class Client:
 
     @cached_property
     def _channel(self) -> grpc.Channel:
-        return grpc.insecure_channel(self.address, options=OPTIONS)
+        return self.connection.channel()
 
     @cached_property
     def _stub(self) -> Any:
@@ -127,16 +143,38 @@ class Client:
 
     def _answer(self, call: Call, timeout: float) -> object:
         try:
-            return getattr(self._stub, call.method)(call.request, timeout=timeout)
+            return getattr(self._stub, call.method)(
+                call.request, timeout=timeout, metadata=self.connection.metadata
+            )
         except grpc.RpcError as error:
-            raise failed(error, self.address) from error
+            raise failed(error, self.connection.address) from error
+
+
+def connected(address: str | Connection, tls: Tls | None, token: str | None) -> Connection:
+    """A connection to an address; one that is given stays as it is.
+
+    Raises:
+        InvalidRequest: it comes with more.
+    """
+    if isinstance(address, str):
+        return Connection(address, tls, token)
+    if tls is not None or token is not None:
+        raise InvalidRequest("a connection brings its own TLS and token: give those to it")
+    return address
 
 
 class AsyncClient:
     """The asyncio twin of `Client`: the same methods, awaited."""
 
-    def __init__(self, address: str = "localhost:8001", *, timeout: float = TIMEOUT_S) -> None:
-        self.address = address
+    def __init__(
+        self,
+        address: str | Connection = "localhost:8001",
+        *,
+        timeout: float = TIMEOUT_S,
+        tls: Tls | None = None,
+        token: str | None = None,
+    ) -> None:
+        self.connection = connected(address, tls, token)
         self.timeout = timeout
         self._cards: flows.Cards = {}
 
@@ -168,14 +206,16 @@ class AsyncClient:
 
     async def wait_ready(self, timeout: float = TIMEOUT_S) -> None:
         """See `Client.wait_ready`."""
-        request = health_pb2.HealthCheckRequest()
+        request, metadata = health_pb2.HealthCheckRequest(), self.connection.metadata
         watch: Any = health_pb2_grpc.HealthStub(self._channel).Watch  # type: ignore[attr-defined]
         try:
-            async for answer in watch(request, timeout=timeout, wait_for_ready=True):
+            async for answer in watch(
+                request, timeout=timeout, wait_for_ready=True, metadata=metadata
+            ):
                 if answer.status == _SERVING:
                     return
         except grpc.RpcError as error:
-            raise not_ready(error, self.address, timeout) from error
+            raise not_ready(error, self.connection.address, timeout) from error
 
     async def close(self) -> None:
         """End the connection."""
@@ -194,7 +234,7 @@ class AsyncClient:
 
     @cached_property
     def _channel(self) -> grpc.aio.Channel:
-        return grpc.aio.insecure_channel(self.address, options=OPTIONS)
+        return self.connection.aio_channel()
 
     @cached_property
     def _stub(self) -> Any:
@@ -210,6 +250,8 @@ class AsyncClient:
 
     async def _answer(self, call: Call, timeout: float) -> object:
         try:
-            return await getattr(self._stub, call.method)(call.request, timeout=timeout)
+            return await getattr(self._stub, call.method)(
+                call.request, timeout=timeout, metadata=self.connection.metadata
+            )
         except grpc.RpcError as error:
-            raise failed(error, self.address) from error
+            raise failed(error, self.connection.address) from error

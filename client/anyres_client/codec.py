@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from anyres_client import picture
 from anyres_client.answers import Estimate, ModelSummary, Route, Timing
-from anyres_client.channel import MESSAGE_BYTES
+from anyres_client.connection import MESSAGE_BYTES
 from anyres_client.errors import InvalidRequest, ServerFailed
 from anyres_client.picture import Picture
 from anyres_client.prediction import Prediction

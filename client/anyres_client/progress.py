@@ -16,6 +16,7 @@ from rich.text import Text
 
 from anyres_client.batch import Job, Outcome, Summary, run
 from anyres_client.client import AsyncClient
+from anyres_client.connection import Connection
 
 
 class Rate(ProgressColumn):
@@ -30,7 +31,7 @@ class Rate(ProgressColumn):
         return Text(f"{task.completed / elapsed:.1f} images/s  {pixels:.1f} MP/s")
 
 
-async def run_with_progress(job: Job, server: str, timeout_s: float) -> Summary:
+async def run_with_progress(job: Job, connection: Connection, timeout_s: float) -> Summary:
     """Run a job and show it.
 
     Raises:
@@ -60,7 +61,7 @@ async def run_with_progress(job: Job, server: str, timeout_s: float) -> Summary:
             say(f"{outcome.file}: skipped: {outcome.failure}")
 
     try:
-        async with AsyncClient(server, timeout=timeout_s) as client:
+        async with AsyncClient(connection, timeout=timeout_s) as client:
             summary = await run(job, client, begin, report)
     finally:
         if progress.live.is_started:

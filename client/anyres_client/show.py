@@ -12,11 +12,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from anyres_client.answers import ModelSummary, percent, size_text
+from anyres_client.answers import Estimate, ModelSummary, Size, percent, size_text
 from anyres_client.prediction import Prediction
 from anyres_proto.card import AxisContract, Card
 
 Done = Sequence[tuple[Path, Prediction]]
+Estimates = Sequence[tuple[Size, Estimate]]
 
 WIDEST = 100  # columns; longer lines are hard to read, however wide the screen
 
@@ -84,6 +85,33 @@ def models_as_table(models: Sequence[ModelSummary]) -> None:
 def models_as_json(models: Sequence[ModelSummary]) -> None:
     """A list."""
     sys.stdout.write(json.dumps([dataclasses.asdict(model) for model in models]) + "\n")
+
+
+def estimates_as_table(estimates: Estimates) -> None:
+    """One row a size; one that would be refused says why."""
+    table = Table(box=None, pad_edge=False)
+    for heading in ("size", "route", "grid", "GMACs", "memory", "seconds"):
+        table.add_column(heading, justify="left" if heading == "route" else "right")
+    table.add_column("", overflow="fold")
+    for size, found in estimates:
+        tiles = f", {found.pieces} tiles" if found.route == "tiled" else ""
+        table.add_row(
+            size_text(size),
+            found.route + tiles,
+            size_text(found.grid_size),
+            f"{found.macs / 1e9:,.2f}",
+            f"{found.activation_bytes / 2**20:,.0f} MiB",
+            "" if found.compute_s is None else f"{found.compute_s:,.3f}",
+            Text(found.reason),
+        )
+    _print(table)
+
+
+def estimates_as_json(estimates: Estimates) -> None:
+    """One line a size."""
+    for (height, width), found in estimates:
+        line = {"width": width, "height": height, **dataclasses.asdict(found)}
+        sys.stdout.write(json.dumps(line) + "\n")
 
 
 def card_as_json(card: Card) -> None:

@@ -353,3 +353,25 @@ def test_ctrl_c_ends_a_command_with_one_line(fake: Any, photo: Path) -> None:
     _, err = process.communicate(timeout=10)
     assert process.returncode == 130
     assert one_line(err) == "anyres predict: interrupted"
+
+
+def test_an_estimate_is_a_row_a_size(anyres: Any) -> None:
+    code, out, _ = anyres("estimate", "40x30", "4000x3000", "--model", "zones")
+    lines = [line.split() for line in out.splitlines()]
+    assert lines[1][:3] == ["40x30", "refused", "40x30"]
+    assert lines[2][-1] == "big"
+    assert code == 2  # the fake refuses every size
+
+
+def test_an_estimate_as_json_is_a_line_a_size(anyres: Any) -> None:
+    _, out, _ = anyres("estimate", "40x30", "50x60", "--model", "zones", "--json")
+    first, second = map(json.loads, out.splitlines())
+    assert (first["width"], first["height"], first["macs"]) == (40, 30, 30040)
+    assert (second["width"], second["height"], second["reason"]) == (50, 60, "big")
+
+
+@pytest.mark.parametrize("size", ["40", "x30", "40x", "0x30", "40x-1", "axb"])
+def test_a_size_that_is_none_is_refused(anyres: Any, size: str) -> None:
+    code, _, err = anyres("estimate", size, "--model", "zones")
+    assert code == 2
+    assert f"a size is WIDTHxHEIGHT in pixels, as 640x480; got '{size}'" in err

@@ -7,19 +7,31 @@ from typing import Annotated
 
 import typer
 
+from anyres_client.commands.connecting import (
+    ADDRESS,
+    Authorities,
+    Certificate,
+    Key,
+    Server,
+    Token,
+    connection,
+)
+
 
 def batch(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of images, searched deep.")],
     out: Annotated[Path, typer.Option(help="Folder for the results.")],
     model: Annotated[str, typer.Option(help="The model.")],
-    server: Annotated[
-        str, typer.Option(envvar="ANYRES_SERVER", help="The server's address.")
-    ] = "localhost:8001",
     in_flight: Annotated[int, typer.Option(min=1, help="How many images are under way.")] = 4,
     overlay: Annotated[
         bool, typer.Option("--overlay", help="Also draw each prediction on its image.")
     ] = False,
     timeout: Annotated[float, typer.Option(min=0.001, help="Seconds for each image.")] = 600.0,
+    server: Server = ADDRESS,
+    token: Token = None,
+    authorities: Authorities = None,
+    certificate: Certificate = None,
+    key: Key = None,
 ) -> None:
     """Predict every image of a folder; run again, it does what is left.
 
@@ -35,6 +47,7 @@ def batch(
     from anyres_client.progress import run_with_progress
 
     job = Job(folder, out, model, overlay=overlay, in_flight=in_flight)
-    summary = asyncio.run(run_with_progress(job, server, timeout))
+    connected = connection(server, token, authorities, certificate, key)
+    summary = asyncio.run(run_with_progress(job, connected, timeout))
     if summary.failed:
         raise typer.Exit(1)

@@ -6,15 +6,27 @@ from typing import Annotated
 
 import typer
 
+from anyres_client.commands.connecting import (
+    ADDRESS,
+    Authorities,
+    Certificate,
+    Key,
+    Server,
+    Token,
+    connection,
+)
+
 
 def models(
     name: Annotated[
         str | None, typer.Argument(metavar="[NAME]", help="Show this model's card.")
     ] = None,
-    server: Annotated[
-        str, typer.Option(envvar="ANYRES_SERVER", help="The server's address.")
-    ] = "localhost:8001",
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    server: Server = ADDRESS,
+    token: Token = None,
+    authorities: Authorities = None,
+    certificate: Certificate = None,
+    key: Key = None,
 ) -> None:
     """List a server's models, or show what one of them says about itself.
 
@@ -23,7 +35,7 @@ def models(
     from anyres_client.client import Client
     from anyres_client.show import card_as_json, card_as_text, models_as_json, models_as_table
 
-    with Client(server) as client:
+    with Client(connection(server, token, authorities, certificate, key)) as client:
         if name is not None:
             (card_as_json if as_json else card_as_text)(client.model(name))
         else:

@@ -7,6 +7,16 @@ from typing import Annotated
 
 import typer
 
+from anyres_client.commands.connecting import (
+    ADDRESS,
+    Authorities,
+    Certificate,
+    Key,
+    Server,
+    Token,
+    connection,
+)
+
 
 def predict(
     photos: Annotated[
@@ -15,9 +25,6 @@ def predict(
     model: Annotated[
         str | None, typer.Option(help="The model; needed where the server has several.")
     ] = None,
-    server: Annotated[
-        str, typer.Option(envvar="ANYRES_SERVER", help="The server's address.")
-    ] = "localhost:8001",
     output: Annotated[
         list[str] | None,
         typer.Option(help="classes, confidence, top_k, probabilities or logits; again for more."),
@@ -32,6 +39,11 @@ def predict(
     ] = False,
     timeout: Annotated[float, typer.Option(min=0.001, help="Seconds for each photo.")] = 60.0,
     as_json: Annotated[bool, typer.Option("--json", help="One line of JSON a photo.")] = False,
+    server: Server = ADDRESS,
+    token: Token = None,
+    authorities: Authorities = None,
+    certificate: Certificate = None,
+    key: Key = None,
 ) -> None:
     """Predict photos at their own sizes.
 
@@ -45,7 +57,9 @@ def predict(
     from anyres_client.show import predictions_as_json, predictions_as_table
 
     order = Order(photos, model, tuple(output or ("classes",)), top_k, save, overlay=overlay)
-    with Client(server, timeout=timeout) as client:
+    with Client(
+        connection(server, token, authorities, certificate, key), timeout=timeout
+    ) as client:
         done, failed = predict_each(order, client)
     (predictions_as_json if as_json else predictions_as_table)(done)
     if failed:

@@ -1,44 +1,14 @@
-"""How to reach a server: channel options, retries, and the codes of calls that failed."""
+"""The client's own errors for calls that failed."""
 
 from __future__ import annotations
-
-import json
 
 import grpc
 
 from anyres_client import errors
+from anyres_client.connection import MESSAGE_BYTES
 from anyres_proto.status import Problem
 
-MESSAGE_BYTES = 256 * 2**20
 TIMEOUT_S = 60.0
-
-# gRPC itself asks again where a server is not there; four attempts within about two seconds.
-_SERVICE_CONFIG = {
-    "methodConfig": [
-        {
-            "name": [{}],
-            "retryPolicy": {
-                "maxAttempts": 4,
-                "initialBackoff": "0.2s",
-                "maxBackoff": "2s",
-                "backoffMultiplier": 2,
-                "retryableStatusCodes": ["UNAVAILABLE"],
-            },
-        }
-    ]
-}
-
-OPTIONS = (
-    ("grpc.max_send_message_length", MESSAGE_BYTES),
-    ("grpc.max_receive_message_length", MESSAGE_BYTES),
-    # A request that outgrows this buffer is never retried, and gRPC's own is smaller than a photo.
-    ("grpc.per_rpc_retry_buffer_size", MESSAGE_BYTES),
-    # While a server starts, look for it several times a second.
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 2000),
-    ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
-)
 
 ERRORS: dict[Problem, type[errors.ClientError]] = {
     Problem.INVALID_REQUEST: errors.InvalidRequest,
@@ -59,9 +29,11 @@ ERRORS: dict[Problem, type[errors.ClientError]] = {
 # How gRPC's own sentences begin where the server has said nothing, and what we say instead.
 _OURS = {
     "failed to connect": "no server answers",
+    "connections to all backends failing": "no server answers",
     "DNS resolution failed": "there is no such host",
     "Method not found": "the server does not speak anyres.v1",
 }
+_UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"
 _TOO_LARGE = "message larger than max"
 
 
@@ -73,6 +45,8 @@ def failed(error: grpc.RpcError, address: str) -> errors.ClientError:
         return errors.InvalidRequest(f"the answer is over {limit}: ask for fewer outputs")
     if problem is Problem.DEADLINE:
         details = "no answer came in time"
+    if _UNTRUSTED in details:
+        details = "the server's certificate is not trusted: name who signed it (Tls.authorities)"
     ours = next((said for start, said in _OURS.items() if details.startswith(start)), details)
     return ERRORS[problem](f"{ours} ({address})")
 

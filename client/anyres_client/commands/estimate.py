@@ -1,0 +1,47 @@
+"""`anyres estimate`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from anyres_client.commands.connecting import (
+    ADDRESS,
+    Authorities,
+    Certificate,
+    Key,
+    Server,
+    Token,
+    connection,
+)
+
+
+def estimate(
+    sizes: Annotated[
+        list[str], typer.Argument(metavar="SIZE...", help="Sizes of images, WIDTHxHEIGHT.")
+    ],
+    model: Annotated[str, typer.Option(help="The model.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One line of JSON a size.")] = False,
+    server: Server = ADDRESS,
+    token: Token = None,
+    authorities: Authorities = None,
+    certificate: Certificate = None,
+    key: Key = None,
+) -> None:
+    """Say what images of some sizes would cost a server, without running them.
+
+    A size that the server would refuse is said so; the exit code is 2 then.
+
+    Example: anyres estimate 4000x3000 --model climate_unet
+    """
+    from anyres_client.answers import size_of
+    from anyres_client.client import Client
+    from anyres_client.show import estimates_as_json, estimates_as_table
+
+    wanted = [size_of(text) for text in sizes]
+    with Client(connection(server, token, authorities, certificate, key)) as client:
+        found = [(size, client.estimate(model, size)) for size in wanted]
+    (estimates_as_json if as_json else estimates_as_table)(found)
+    if any(answer.route == "refused" for _, answer in found):
+        raise typer.Exit(2)

@@ -1,0 +1,127 @@
+"""Where a server is, and how it is talked to: TLS, a token, compression, several replicas.
+
+    localhost:8001                      plain
+    https://images.example.org:8001     TLS, the system's authorities
+    dns:///anyres.internal:8001         every address behind the name, each request at the next
+
+Where a name stands for several replicas, requests go round those that say that they serve.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import grpc
+import grpc.aio
+
+from anyres_client.errors import InvalidRequest
+
+MESSAGE_BYTES = 256 * 2**20
+HTTPS = "https://"
+
+Metadata: TypeAlias = Sequence[tuple[str, str]]
+
+_SERVICE_CONFIG = {
+    "loadBalancingConfig": [{"round_robin": {}}],
+    "healthCheckConfig": {"serviceName": ""},
+    # gRPC itself asks again where a server is not there; four attempts within about two seconds.
+    "methodConfig": [
+        {
+            "name": [{}],
+            "retryPolicy": {
+                "maxAttempts": 4,
+                "initialBackoff": "0.2s",
+                "maxBackoff": "2s",
+                "backoffMultiplier": 2,
+                "retryableStatusCodes": ["UNAVAILABLE"],
+            },
+        }
+    ],
+    # Once half of the last attempts failed, none is made twice: a server in trouble gets no more.
+    "retryThrottling": {"maxTokens": 100, "tokenRatio": 1.0},
+}
+
+OPTIONS = (
+    ("grpc.max_send_message_length", MESSAGE_BYTES),
+    ("grpc.max_receive_message_length", MESSAGE_BYTES),
+    # A request that outgrows this buffer is never retried, and gRPC's own is smaller than a photo.
+    ("grpc.per_rpc_retry_buffer_size", MESSAGE_BYTES),
+    # While a server starts, look for it several times a second.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 2000),
+    ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
+)
+
+
+@dataclass(frozen=True)
+class Tls:
+    """PEM files; without any, the server is checked by the system's authorities."""
+
+    authorities: Path | None = None  # who signs the server's certificate
+    certificate: Path | None = None  # the client's own, where the server wants one
+    key: Path | None = None  # the certificate's
+
+    def credentials(self) -> grpc.ChannelCredentials:
+        """What gRPC wants.
+
+        Raises:
+            InvalidRequest: a file cannot be read, or one of certificate and key is missing.
+        """
+        if (self.certificate is None) != (self.key is None):
+            raise InvalidRequest("a client's certificate and its key come together")
+        return grpc.ssl_channel_credentials(
+            _read(self.authorities), _read(self.key), _read(self.certificate)
+        )
+
+
+@dataclass(frozen=True)
+class Connection:
+    """One server, or replicas behind one name."""
+
+    address: str = "localhost:8001"
+    tls: Tls | None = None
+    token: str | None = field(default=None, repr=False)
+    compressed: bool = False  # gzip: for slow networks; photos are compressed already
+
+    @property
+    def metadata(self) -> Metadata:
+        """What goes with every call."""
+        return () if self.token is None else (("authorization", f"Bearer {self.token}"),)
+
+    def channel(self) -> grpc.Channel:
+        """A blocking channel."""
+        if (credentials := self._credentials()) is None:
+            return grpc.insecure_channel(self._target, **self._options())
+        return grpc.secure_channel(self._target, credentials, **self._options())
+
+    def aio_channel(self) -> grpc.aio.Channel:
+        """Its asyncio twin."""
+        if (credentials := self._credentials()) is None:
+            return grpc.aio.insecure_channel(self._target, **self._options())
+        return grpc.aio.secure_channel(self._target, credentials, **self._options())
+
+    @property
+    def _target(self) -> str:
+        return self.address.removeprefix(HTTPS)
+
+    def _credentials(self) -> grpc.ChannelCredentials | None:
+        tls = self.tls or (Tls() if self.address.startswith(HTTPS) else None)
+        return None if tls is None else tls.credentials()
+
+    def _options(self) -> dict[str, Any]:
+        gzip = grpc.Compression.Gzip if self.compressed else None
+        return {"options": OPTIONS, "compression": gzip}
+
+
+def _read(path: Path | None) -> bytes | None:
+    if path is None:
+        return None
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InvalidRequest(f"cannot read {path}: {error.strerror or error}") from error
