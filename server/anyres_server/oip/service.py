@@ -1,14 +1,13 @@
-"""`inference.GRPCInferenceService`, the Open Inference Protocol: stock clients send plain tensors.
+"""`inference.GRPCInferenceService`, the Open Inference Protocol with Triton's extensions.
 
-A model's one input is images as its network takes them, floats or bytes, and its outputs are the
-network's own: no decoding, scaling, tiling or reducing, which are `anyres.v1`'s. Of Triton's
-extensions a few are here; the rest is answered UNIMPLEMENTED, as nothing overrides it.
+Stock clients send a model's tensors and get the network's own outputs; those who send pictures, or
+ask for what `anyres.v1` tells, go the way that its images go. Calls that nothing here overrides,
+those about CUDA's memory, are answered UNIMPLEMENTED, and `EXTENSIONS` promises none of them.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from importlib.metadata import version
 from typing import Any, TypeAlias
 
@@ -16,17 +15,18 @@ import grpc.aio
 
 from anyres_proto.inference import grpc_service_pb2 as pb
 from anyres_proto.inference import grpc_service_pb2_grpc as pb_grpc
-from anyres_proto.inference import model_config_pb2 as config
-from anyres_server.errors import ModelNotFound
 from anyres_server.inference.inference import Inference
 from anyres_server.model import Model
-from anyres_server.oip import codec
-from anyres_server.repository.repository import Broken, Entry, Repository
+from anyres_server.oip import index
+from anyres_server.oip.answers import Answers
+from anyres_server.oip.metadata import model_config, model_metadata
+from anyres_server.oip.request import Asked, understood
+from anyres_server.oip.shared_memory import Regions
+from anyres_server.repository.repository import Repository
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 NAME = "inference.GRPCInferenceService"
-PLATFORM = "onnxruntime_onnx"
 EXTENSIONS = ("model_configuration", "binary_tensor_data")
 
 
@@ -43,6 +43,8 @@ class OpenInferenceService(pb_grpc.GRPCInferenceServiceServicer):
     def __init__(self, repository: Repository, inference: Inference) -> None:
         self._repository = repository
         self._inference = inference
+        self._answers = Answers(inference)
+        self._regions = Regions(64)
 
     async def ServerLive(
         self, request: pb.ServerLiveRequest, context: Context
@@ -78,116 +80,32 @@ class OpenInferenceService(pb_grpc.GRPCInferenceServiceServicer):
     ) -> pb.ModelMetadataResponse:
         """Say what a model takes and gives."""
         model = self._repository.get(request.name, request.version)
-        return await asyncio.to_thread(_metadata, model, self._repository)
+        entries = self._repository.versions(model.name).values()
+        versions = [entry.version for entry in entries if isinstance(entry, Model)]
+        return await asyncio.to_thread(model_metadata, model, versions)
 
     async def ModelConfig(
         self, request: pb.ModelConfigRequest, context: Context
     ) -> pb.ModelConfigResponse:
         """Say how a model is configured."""
         model = self._repository.get(request.name, request.version)
-        return pb.ModelConfigResponse(config=await asyncio.to_thread(_config, model))
+        return pb.ModelConfigResponse(config=await asyncio.to_thread(model_config, model))
 
     async def RepositoryIndex(
         self, request: pb.RepositoryIndexRequest, context: Context
     ) -> pb.RepositoryIndexResponse:
         """List every version of every model, or only those that can be asked."""
-        if request.repository_name:
-            raise ModelNotFound(
-                f"there is no repository {request.repository_name!r}; the only one has no name"
-            )
-        return pb.RepositoryIndexResponse(
-            models=[
-                _listed(entry)
-                for versions in self._repository.models.values()
-                for entry in versions.values()
-                if isinstance(entry, Model) or not request.ready
-            ]
-        )
+        index.check_repository(request.repository_name)
+        models = self._repository.models.values()
+        entries = (entry for versions in models for entry in versions.values())
+        return index.index(entries, ready=request.ready)
 
     async def ModelInfer(
         self, request: pb.ModelInferRequest, context: Context
     ) -> pb.ModelInferResponse:
         """Run a model once."""
+        return await self._answers.whole(request, await self._understood(request))
+
+    async def _understood(self, request: pb.ModelInferRequest) -> Asked:
         model = self._repository.get(request.model_name, request.model_version)
-        outputs = codec.asked(request, model)
-        images = await asyncio.to_thread(codec.to_images, request, model)
-        values = await self._inference.infer(model, images, outputs)
-        return await asyncio.to_thread(codec.to_response, request, model, outputs, values)
-
-
-def _metadata(model: Model, repository: Repository) -> pb.ModelMetadataResponse:
-    card, tensor = model.card, pb.ModelMetadataResponse.TensorMetadata
-    entries = repository.versions(model.name).values()
-    return pb.ModelMetadataResponse(
-        name=model.name,
-        versions=[entry.version for entry in entries if isinstance(entry, Model)],
-        platform=PLATFORM,
-        inputs=[
-            tensor(
-                name=card.input.name,
-                datatype=codec.DATATYPES[card.input.dtype],
-                shape=codec.model_input(model),
-            )
-        ],
-        outputs=[
-            tensor(
-                name=output.name,
-                datatype=codec.DATATYPES[output.dtype],
-                shape=codec.model_output(model, output),
-            )
-            for output in card.outputs
-        ],
-        properties=dict(_properties(model)),
-    )
-
-
-def _properties(model: Model) -> Iterator[tuple[str, str]]:
-    """What shapes cannot say: the exact sizes, why those, and what the numbers mean."""
-    sizes = model.card.sizes
-    for name, axis in (("height", sizes.height), ("width", sizes.width)):
-        yield name, axis.expected()
-        yield f"{name}_reason", axis.reason
-    yield "task", model.card.task
-    yield "output_meaning", model.card.output.meaning
-
-
-def _config(model: Model) -> config.ModelConfig:
-    """Shapes include the batch axis, so `max_batch_size` is 0."""
-    card = model.card
-    all_versions = config.ModelVersionPolicy(all=config.ModelVersionPolicy.All())
-    return config.ModelConfig(
-        name=model.name,
-        platform=PLATFORM,
-        backend="onnxruntime",
-        version_policy=all_versions,
-        max_batch_size=0,
-        input=[
-            config.ModelInput(
-                name=card.input.name,
-                data_type=_data_type(card.input.dtype),
-                dims=codec.model_input(model),
-            )
-        ],
-        output=[
-            config.ModelOutput(
-                name=output.name,
-                data_type=_data_type(output.dtype),
-                dims=codec.model_output(model, output),
-            )
-            for output in card.outputs
-        ],
-    )
-
-
-def _data_type(dtype: str) -> config.DataType.ValueType:
-    return config.DataType.Value(f"TYPE_{codec.DATATYPES[dtype]}")
-
-
-def _listed(entry: Entry) -> pb.RepositoryIndexResponse.ModelIndex:
-    broken = isinstance(entry, Broken)
-    return pb.RepositoryIndexResponse.ModelIndex(
-        name=entry.name,
-        version=entry.version,
-        state="UNAVAILABLE" if broken else "READY",
-        reason=entry.reason if isinstance(entry, Broken) else "",
-    )
+        return await asyncio.to_thread(understood, request, model, self._regions)
