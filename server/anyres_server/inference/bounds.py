@@ -41,6 +41,15 @@ def check_answer(reduction: Reduction, grid: Size, limit: int) -> None:
         )
 
 
+def check_together(left: int, limit: int) -> None:
+    """Refuse answers that no message holds together; `left` is what the message has room for."""
+    if left < 0:
+        raise InvalidRequest(
+            f"the answers about all images take more than {mib(limit)}, as much as one message "
+            f"holds; send fewer images a request, or ask for less"
+        )
+
+
 def check_outputs(shapes: Sequence[tuple[int, ...]], outputs: Sequence[Output], limit: int) -> None:
     """Refuse outputs that no message holds."""
     sizes = [np.dtype(output.dtype).itemsize for output in outputs]

@@ -10,7 +10,7 @@ are worked on in one pool of threads, networks run in another.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -18,11 +18,20 @@ from math import prod
 from time import perf_counter
 from typing import TypeAlias, TypeVar
 
+import numpy as np
+
 from anyres_analyzer.tiling.plan import Tile
 from anyres_proto.card import Output
-from anyres_server.errors import InvalidRequest, TooLarge
-from anyres_server.inference.bounds import Bounds, check_answer, check_outputs, held_bytes
+from anyres_server.errors import TooLarge
+from anyres_server.inference.bounds import (
+    Bounds,
+    check_answer,
+    check_outputs,
+    check_together,
+    held_bytes,
+)
 from anyres_server.inference.canvas import Canvas, Mosaic, Placed
+from anyres_server.inference.several import several
 from anyres_server.model import Array, Model, Plan, Prediction, Request, RouteKind, Size, Timing
 from anyres_server.picture.image import Source, check_pixels, open_image
 from anyres_server.reduction.reduce import Reduction
@@ -34,6 +43,7 @@ from anyres_server.schedule.pace import Pace
 T = TypeVar("T")
 Keep: TypeAlias = Callable[[Placed], Awaitable[None]]
 
+IMAGES_IN_FLIGHT = 8  # of one request
 TILES_IN_FLIGHT = 2  # of one image: one in the network while the next is cut or the last reduced
 
 
@@ -86,20 +96,39 @@ class Inference:
 
     async def predict(self, model: Model, request: Request) -> Prediction:
         """Answer one request."""
-        reduction = Reduction(model.card, request.kinds, request.top_k)
         with self._admission.gate.entered():
-            async with self._started(model, request, reduction) as (job, route):
-                check_answer(reduction, job.mosaic.grid, self._bounds.answer_bytes)
-                canvas = Canvas(job.mosaic.grid, reduction)
+            return await self._predict(model, request)
 
-                async def paste(piece: Placed) -> None:
-                    _, seconds = await self._timed(lambda: canvas.paste(piece))
-                    job.clock.reduce_s += seconds
+    async def predict_all(
+        self, model: Model, read: Callable[[], Sequence[Request]]
+    ) -> list[Prediction]:
+        """Answer several requests of one caller, who gets all answers in one message or none."""
+        left = self._bounds.answer_bytes
 
-                await self._run(job, route, paste)
-                outputs, seconds = await self._timed(canvas.finish)
+        async def one(request: Request) -> Prediction:
+            nonlocal left
+            prediction = await self._predict(model, request)
+            left -= sum(values.nbytes for values in prediction.outputs.values())
+            check_together(left, self._bounds.answer_bytes)
+            return prediction
+
+        with self._admission.gate.entered():
+            return await several(one, await self._off_loop(read), IMAGES_IN_FLIGHT)
+
+    async def _predict(self, model: Model, request: Request) -> Prediction:
+        reduction = Reduction(model.card, request.kinds, request.top_k)
+        async with self._started(model, request, reduction) as (job, route):
+            check_answer(reduction, job.mosaic.grid, self._bounds.answer_bytes)
+            canvas = Canvas(job.mosaic.grid, reduction)
+
+            async def paste(piece: Placed) -> None:
+                _, seconds = await self._timed(lambda: canvas.paste(piece))
                 job.clock.reduce_s += seconds
-                return Prediction(job.plan(route), job.clock.timing(), outputs)
+
+            await self._run(job, route, paste)
+            outputs, seconds = await self._timed(canvas.finish)
+            job.clock.reduce_s += seconds
+            return Prediction(job.plan(route), job.clock.timing(), outputs)
 
     async def predict_tiles(
         self,
@@ -141,24 +170,31 @@ class Inference:
             yield _Job(model, source, mosaic, clock), route
 
     async def infer(
-        self, model: Model, images: Array, outputs: tuple[Output, ...]
+        self,
+        model: Model,
+        shape: tuple[int, ...],
+        read: Callable[[], Array],
+        outputs: tuple[Output, ...],
     ) -> tuple[Array, ...]:
-        """Some of the network's outputs for images as it takes them, in one piece."""
-        spec = model.card.input
-        size = spec.size(images.shape) if images.ndim == 4 else (0, 0)
-        if images.shape != spec.shape(len(images), *size) or not images.size:
-            raise InvalidRequest(
-                f"model {model.name!r} takes {spec.dtype} {spec.layout} of {spec.channels} "
-                f"channels; got {images.shape}"
-            )
+        """Some of the network's outputs for images as it takes them, in one piece.
+
+        Args:
+            model: whose network.
+            shape: of the images, as the network takes them.
+            read: gets them, once there is room.
+            outputs: those that are wanted.
+        """
+        count, size, dtype = shape[0], model.card.input.size(shape), model.card.input.dtype
         with self._admission.gate.entered():
-            cost = await self._off_loop(lambda: model.cost(size, batch=len(images)))
+            cost = await self._off_loop(lambda: model.cost(size, batch=count))
             shapes = [cost.output_shapes[output.name] for output in outputs]
             check_outputs(shapes, outputs, self._bounds.answer_bytes)
-            async with self._admission.activations.lent(cost.activation_bytes):
-                names = tuple(output.name for output in outputs)
-                pixels = len(images) * prod(size)
-                ran = await self._batcher.infer(model.network, images, names, pixels=pixels)
+            async with self._admission.pictures.lent(prod(shape) * np.dtype(dtype).itemsize):
+                images = await self._off_loop(read)
+                async with self._admission.activations.lent(cost.activation_bytes):
+                    names = tuple(output.name for output in outputs)
+                    pixels = count * prod(size)
+                    ran = await self._batcher.infer(model.network, images, names, pixels=pixels)
         return ran.outputs
 
     async def estimate(self, model: Model, size: Size) -> Estimate:

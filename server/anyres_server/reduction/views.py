@@ -60,6 +60,11 @@ def views(card: Card, kinds: Sequence[OutputKind], top_k: int) -> dict[OutputKin
     return {kind: alone or found[0] for kind, found in able.items()}
 
 
+def told(card: Card, kind: OutputKind) -> bool:
+    """Whether one of the outputs tells it."""
+    return any(needed(kind) in _tells(view) for view in card.views)
+
+
 def _tells(view: Output) -> frozenset[OutputKind]:
     if view.meaning in ("logits", "probabilities") and view.channels == 1:
         return frozenset({K.LOGITS})
