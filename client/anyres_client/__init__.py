@@ -12,7 +12,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from anyres_client.client import AsyncClient, Client
+    from anyres_client.async_client import AsyncClient
+    from anyres_client.client import Client
     from anyres_client.connection import Connection, Tls
     from anyres_client.errors import (
         ClientError,
@@ -45,7 +46,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "AsyncClient": "client",
+    "AsyncClient": "async_client",
     "Client": "client",
     "Connection": "connection",
     "Prediction": "prediction",

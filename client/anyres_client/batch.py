@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from anyres_client.answers import ModelSummary
+from anyres_client.async_client import AsyncClient
 from anyres_client.atomic import TEMPORARY
-from anyres_client.client import AsyncClient
 from anyres_client.errors import (
     ClientError,
     DeadlineExceeded,

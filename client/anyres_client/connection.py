@@ -125,3 +125,16 @@ def _read(path: Path | None) -> bytes | None:
         return path.read_bytes()
     except OSError as error:
         raise InvalidRequest(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def connected(address: str | Connection, tls: Tls | None, token: str | None) -> Connection:
+    """A connection to an address; one that is given stays as it is.
+
+    Raises:
+        InvalidRequest: it comes with more.
+    """
+    if isinstance(address, str):
+        return Connection(address, tls, token)
+    if tls is not None or token is not None:
+        raise InvalidRequest("a connection brings its own TLS and token: give those to it")
+    return address

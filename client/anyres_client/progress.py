@@ -14,8 +14,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from anyres_client.async_client import AsyncClient
 from anyres_client.batch import Job, Outcome, Summary, run
-from anyres_client.client import AsyncClient
 from anyres_client.connection import Connection
 
 
