@@ -36,6 +36,7 @@ from anyres_server.inference.bounds import Bounds
 from anyres_server.inference.inference import Inference
 from anyres_server.model import Array, LoadedNetwork, Network
 from anyres_server.oip import service as oip
+from anyres_server.oip.statistics import Statistics
 from anyres_server.repository.repository import Repository, load_repository
 from anyres_server.routing.router import Limits, Router
 from anyres_server.rpc.status import StatusInterceptor
@@ -83,7 +84,8 @@ async def running_server(
         batcher = await stack.enter_async_context(_batching(settings, networks))
         bounds = Bounds(settings.limits.image_pixels, settings.limits.message_bytes)
         inference = Inference(admitted, _router(settings, admitted), batcher, pixels, bounds)
-        server, checks = _server(settings, repository, inference)
+        statistics = Statistics(repository)
+        server, checks = _server(settings, repository, inference, statistics)
         port = _listen(server, settings)
         await server.start()
         for name in ("", *SERVICES):
@@ -148,7 +150,7 @@ def _router(settings: Settings, admitted: Admission) -> Router:
 
 
 def _server(
-    settings: Settings, repository: Repository, inference: Inference
+    settings: Settings, repository: Repository, inference: Inference, statistics: Statistics
 ) -> tuple[grpc.aio.Server, health.aio.HealthServicer]:
     message = settings.limits.message_bytes + ENVELOPE_BYTES
     server = grpc.aio.server(
@@ -168,7 +170,7 @@ def _server(
         upload_bytes=settings.limits.message_bytes,
     )
     pb_grpc.add_DensePredictionServiceServicer_to_server(dense, server)
-    oip.add_to(server, repository, inference)
+    oip.add_to(server, settings.limits, repository, inference, statistics)
     reflection.enable_server_reflection(SERVICES, server)
     return server, checks
 

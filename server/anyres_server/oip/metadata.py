@@ -16,6 +16,7 @@ from anyres_server.model import Model, OutputKind
 from anyres_server.oip import datatypes
 from anyres_server.oip.contract import model_input, model_output
 from anyres_server.oip.request import datatypes_taken
+from anyres_server.oip.shared_memory import Region
 from anyres_server.reduction.views import told
 
 PLATFORM = "onnxruntime_onnx"
@@ -74,6 +75,13 @@ def model_config(model: Model) -> config.ModelConfig:
         parameters={
             name: config.ModelParameter(string_value=value) for name, value in properties(model)
         },
+    )
+
+
+def region_status(region: Region) -> pb.SystemSharedMemoryStatusResponse.RegionStatus:
+    """One region, as `SystemSharedMemoryStatus` tells of it."""
+    return pb.SystemSharedMemoryStatusResponse.RegionStatus(
+        name=region.name, key=region.key, offset=region.offset, byte_size=region.byte_size
     )
 
 

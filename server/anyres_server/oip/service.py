@@ -8,6 +8,8 @@ those about CUDA's memory, are answered UNIMPLEMENTED, and `EXTENSIONS` promises
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import AsyncIterator
 from importlib.metadata import version
 from typing import Any, TypeAlias
 
@@ -19,32 +21,64 @@ from anyres_server.inference.inference import Inference
 from anyres_server.model import Model
 from anyres_server.oip import index
 from anyres_server.oip.answers import Answers
-from anyres_server.oip.metadata import model_config, model_metadata
+from anyres_server.oip.log_settings import log_settings
+from anyres_server.oip.metadata import model_config, model_metadata, region_status
 from anyres_server.oip.request import Asked, understood
 from anyres_server.oip.shared_memory import Regions
+from anyres_server.oip.statistics import Statistics
+from anyres_server.oip.streaming import Stream
 from anyres_server.repository.repository import Repository
+from anyres_server.settings.sections import Limits
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 NAME = "inference.GRPCInferenceService"
-EXTENSIONS = ("model_configuration", "binary_tensor_data")
+EXTENSIONS = (
+    "binary_tensor_data",
+    "classification",
+    "logging",
+    "model_configuration",
+    "model_repository",
+    "parameters",
+    "statistics",
+)
+SHARED_MEMORY = "system_shared_memory"
 
 
-def add_to(server: grpc.aio.Server, repository: Repository, inference: Inference) -> None:
+def add_to(
+    server: grpc.aio.Server,
+    limits: Limits,
+    repository: Repository,
+    inference: Inference,
+    statistics: Statistics,
+) -> None:
     """Let a server speak the protocol."""
+    regions = Regions(limits.shared_regions, limits.message_bytes)
     # Abstract only in the stubs: a call that it lacks is answered UNIMPLEMENTED.
-    service = OpenInferenceService(repository, inference)  # type: ignore[abstract]
+    service = OpenInferenceService(  # type: ignore[abstract]
+        repository, inference, statistics, regions, stream_in_flight=limits.stream_in_flight
+    )
     pb_grpc.add_GRPCInferenceServiceServicer_to_server(service, server)
 
 
 class OpenInferenceService(pb_grpc.GRPCInferenceServiceServicer):
     """The calls that are served; errors are raised and become codes elsewhere."""
 
-    def __init__(self, repository: Repository, inference: Inference) -> None:
+    def __init__(
+        self,
+        repository: Repository,
+        inference: Inference,
+        statistics: Statistics,
+        regions: Regions,
+        *,
+        stream_in_flight: int,
+    ) -> None:
         self._repository = repository
         self._inference = inference
+        self._statistics = statistics
+        self._regions = regions
+        self._stream_in_flight = stream_in_flight
         self._answers = Answers(inference)
-        self._regions = Regions(64)
 
     async def ServerLive(
         self, request: pb.ServerLiveRequest, context: Context
@@ -71,8 +105,9 @@ class OpenInferenceService(pb_grpc.GRPCInferenceServiceServicer):
         self, request: pb.ServerMetadataRequest, context: Context
     ) -> pb.ServerMetadataResponse:
         """Say what this server is."""
+        shared = (SHARED_MEMORY,) if self._regions.served else ()
         return pb.ServerMetadataResponse(
-            name="anyres", version=version("anyres"), extensions=EXTENSIONS
+            name="anyres", version=version("anyres"), extensions=(*EXTENSIONS, *shared)
         )
 
     async def ModelMetadata(
@@ -91,6 +126,12 @@ class OpenInferenceService(pb_grpc.GRPCInferenceServiceServicer):
         model = self._repository.get(request.name, request.version)
         return pb.ModelConfigResponse(config=await asyncio.to_thread(model_config, model))
 
+    async def ModelStatistics(
+        self, request: pb.ModelStatisticsRequest, context: Context
+    ) -> pb.ModelStatisticsResponse:
+        """Say what has been counted so far."""
+        return self._statistics.counted(request.name, request.version)
+
     async def RepositoryIndex(
         self, request: pb.RepositoryIndexRequest, context: Context
     ) -> pb.RepositoryIndexResponse:
@@ -100,11 +141,66 @@ class OpenInferenceService(pb_grpc.GRPCInferenceServiceServicer):
         entries = (entry for versions in models for entry in versions.values())
         return index.index(entries, ready=request.ready)
 
+    async def RepositoryModelLoad(
+        self, request: pb.RepositoryModelLoadRequest, context: Context
+    ) -> pb.RepositoryModelLoadResponse:
+        """Load a model, or what has changed of it."""
+        index.check_repository(request.repository_name)
+        index.check_options(request.parameters)
+        await self._repository.load(request.model_name)
+        return pb.RepositoryModelLoadResponse()
+
+    async def RepositoryModelUnload(
+        self, request: pb.RepositoryModelUnloadRequest, context: Context
+    ) -> pb.RepositoryModelUnloadResponse:
+        """Take a model out of service; what it works on is finished."""
+        index.check_repository(request.repository_name)
+        index.check_options(request.parameters)
+        await self._repository.unload(request.model_name)
+        return pb.RepositoryModelUnloadResponse()
+
+    async def SystemSharedMemoryStatus(
+        self, request: pb.SystemSharedMemoryStatusRequest, context: Context
+    ) -> pb.SystemSharedMemoryStatusResponse:
+        """List the registered regions, or tell of one."""
+        regions = self._regions.registered(request.name)
+        return pb.SystemSharedMemoryStatusResponse(
+            regions={name: region_status(region) for name, region in regions.items()}
+        )
+
+    async def SystemSharedMemoryRegister(
+        self, request: pb.SystemSharedMemoryRegisterRequest, context: Context
+    ) -> pb.SystemSharedMemoryRegisterResponse:
+        """Register a region."""
+        self._regions.register(request.name, request.key, request.offset, request.byte_size)
+        return pb.SystemSharedMemoryRegisterResponse()
+
+    async def SystemSharedMemoryUnregister(
+        self, request: pb.SystemSharedMemoryUnregisterRequest, context: Context
+    ) -> pb.SystemSharedMemoryUnregisterResponse:
+        """Forget a region, or all."""
+        self._regions.unregister(request.name)
+        return pb.SystemSharedMemoryUnregisterResponse()
+
+    async def LogSettings(
+        self, request: pb.LogSettingsRequest, context: Context
+    ) -> pb.LogSettingsResponse:
+        """Change how much is logged, and say how much that is."""
+        return log_settings(request, logging.getLogger())
+
     async def ModelInfer(
         self, request: pb.ModelInferRequest, context: Context
     ) -> pb.ModelInferResponse:
-        """Run a model once."""
+        """Answer one request."""
         return await self._answers.whole(request, await self._understood(request))
+
+    # The stubs know only generators; grpc.aio takes coroutines that write, too.
+    async def ModelStreamInfer(  # type: ignore[override]
+        self, request_iterator: AsyncIterator[pb.ModelInferRequest], context: Context
+    ) -> None:
+        """Answer many requests, some at a time."""
+        stream = Stream(context, self._understood, self._answers, self._stream_in_flight)
+        await stream.run(request_iterator)
 
     async def _understood(self, request: pb.ModelInferRequest) -> Asked:
         model = self._repository.get(request.model_name, request.model_version)

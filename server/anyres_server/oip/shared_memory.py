@@ -92,10 +92,15 @@ class Window:
 
 
 class Regions:
-    """The registered regions, by name; at most `limit`, and none are served where that is 0."""
+    """The registered regions, by name.
 
-    def __init__(self, limit: int, folder: Path = FOLDER) -> None:
+    There are at most `limit` at once, and none are served where that is 0; a tensor in one has at
+    most `tensor_bytes`, for what is read from there is held as a message is.
+    """
+
+    def __init__(self, limit: int, tensor_bytes: int, folder: Path = FOLDER) -> None:
         self._limit = limit
+        self._tensor_bytes = tensor_bytes
         self._folder = folder
         self._regions: dict[str, Region] = {}
         self._changing = Lock()
@@ -152,10 +157,14 @@ class Regions:
 
         Raises:
             RegionNotFound: there is none of that name.
-            InvalidRequest: it ends before the part does.
+            InvalidRequest: it ends before the part does, or the part is too large.
         """
         self._check_served()
         region = self._get(name)
+        if byte_size > self._tensor_bytes:
+            raise InvalidRequest(
+                f"a tensor in shared memory has at most {self._tensor_bytes} bytes; got {byte_size}"
+            )
         if offset + byte_size > region.byte_size:
             raise InvalidRequest(
                 f"region {quoted(name)} has {region.byte_size} bytes; "

@@ -63,6 +63,9 @@ class Limits(Section):
     message_bytes: int = Field(default=256 * MIB, ge=1024, description="of one message")
     message_s: float = Field(default=60.0, gt=0, description="for a call's one message to arrive")
     stream_in_flight: int = Field(default=8, ge=1, description="of one stream; more wait")
+    shared_regions: int = Field(
+        default=64, ge=0, description="of shared memory, registered at once; 0: none are served"
+    )
     requests_per_s: float | None = Field(default=None, gt=0, description="in all; none: no limit")
     megapixels_per_s: float | None = Field(default=None, gt=0, description="in all")
     connections: int = Field(default=4096, ge=1, description="open at once")
