@@ -70,9 +70,10 @@ class ModelBroken(ServingError):
 
 
 class Overloaded(ServingError):
-    """There is too much to do right now."""
+    """There is too much to do right now; `retry_s` is when it may be less."""
 
     problem = Problem.OVERLOADED
+    retry_s = 0.25
 
 
 class TooFast(Overloaded):
