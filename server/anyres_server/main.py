@@ -17,14 +17,10 @@ from collections.abc import AsyncIterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 import grpc.aio
-from grpc_health.v1 import health, health_pb2_grpc
-from grpc_health.v1.health_pb2 import HealthCheckResponse
-from grpc_reflection.v1alpha import reflection
 
 from anyres_analyzer import analyze
 from anyres_proto.anyres.v1 import dense_prediction_pb2_grpc as pb_grpc
@@ -34,21 +30,23 @@ from anyres_server.engine.session import open_engine
 from anyres_server.errors import StartFailed
 from anyres_server.inference.bounds import Bounds
 from anyres_server.inference.inference import Inference
-from anyres_server.model import Array, LoadedNetwork, Network
+from anyres_server.model import Array, LoadedNetwork, Model, Network, Size
 from anyres_server.oip import service as oip
 from anyres_server.oip.statistics import Statistics
-from anyres_server.repository.repository import Repository, load_repository
+from anyres_server.repository.loading import loader
+from anyres_server.repository.opening import repository_of
+from anyres_server.repository.repository import Repository
+from anyres_server.repository.watching import watching
 from anyres_server.routing.router import Limits, Router
-from anyres_server.rpc.status import StatusInterceptor
+from anyres_server.rpc.front import front
 from anyres_server.schedule.admission import Admission, Gate, admission
 from anyres_server.schedule.batching import Batcher, BatchPolicy
+from anyres_server.settings.per_model import ModelSettings
 from anyres_server.settings.settings import Settings
 
 log = logging.getLogger(__name__)
 
-LAST_WORDS_S = 1.0  # for answers that are made but not yet sent
-ENVELOPE_BYTES = 2**20  # of a message, around its pixels
-SERVICES = (service.NAME, oip.NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
+SERVICES = (service.NAME, oip.NAME)
 
 
 class OpenEngine(Protocol):
@@ -65,6 +63,7 @@ class Running:
     port: int
     repository: Repository
     inference: Inference
+    metrics_port: int | None = None
 
 
 @asynccontextmanager
@@ -79,22 +78,28 @@ async def running_server(
     async with AsyncExitStack() as stack:
         pixels = stack.enter_context(ThreadPoolExecutor(settings.compute.threads, "pixels"))
         networks = stack.enter_context(ThreadPoolExecutor(settings.compute.workers, "networks"))
-        repository = await _repository(settings, opening, pixels)
+        loading = stack.enter_context(ThreadPoolExecutor(1, "loading"))
         admitted = admission(settings.limits.requests, settings.memory.budget)
+        repository = _repository(settings, opening, loading, admitted)
         batcher = await stack.enter_async_context(_batching(settings, networks))
         bounds = Bounds(settings.limits.image_pixels, settings.limits.message_bytes)
         inference = Inference(admitted, _router(settings, admitted), batcher, pixels, bounds)
         statistics = Statistics(repository)
-        server, checks = _server(settings, repository, inference, statistics)
-        port = _listen(server, settings)
-        await server.start()
-        for name in ("", *SERVICES):
-            await checks.set(name, HealthCheckResponse.SERVING)
+        counted = stack.enter_context(_prometheus(settings, repository, admitted))
+        entrance = await stack.enter_async_context(
+            front(settings, SERVICES, telling([counted.tell, statistics]))
+        )
+        _serve_both(entrance.server, settings, repository, inference, statistics)
+        port = entrance.listen()
+        await entrance.server.start()
         try:
-            yield Running(port, repository, inference)
+            await repository.start()
+            async with watching(repository, settings.models, settings.repository):
+                repository.hear(lambda models: entrance.health.follow(_ready(models)))
+                entrance.health.start()
+                yield Running(port, repository, inference, counted.port)
         finally:
-            await checks.enter_graceful_shutdown()
-            await _drain(server, admitted.gate, settings.grace_s)
+            await entrance.stop(admitted.gate)
 
 
 def run(settings: Settings) -> None:
@@ -116,10 +121,24 @@ async def _serve(settings: Settings) -> None:
         log.info("stopping: finishing what runs, for %g s at most", settings.grace_s)
 
 
-async def _repository(settings: Settings, opening: OpenEngine, pool: Executor) -> Repository:
-    opened = partial(opening, threads=settings.compute.threads)
-    loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(pool, load_repository, settings.models, opened, analyze)
+def _repository(
+    settings: Settings, opening: OpenEngine, loading: Executor, admitted: Admission
+) -> Repository:
+    def opened(path: Path, model: ModelSettings) -> LoadedNetwork:
+        return opening(path, threads=settings.compute.threads)
+
+    return repository_of(
+        settings.models,
+        settings.repository,
+        pool=loading,
+        load=loader(opened, analyze),
+        lent=admitted.activations.lent,
+        note=_forgets,
+    )
+
+
+def _forgets(model: Model, size: Size, images: int, compute_s: float, wide: bool) -> None:
+    """Until a pace takes what a warm-up measures."""
 
 
 @asynccontextmanager

@@ -27,7 +27,7 @@ from anyres_proto.anyres.v1 import dense_prediction_pb2 as pb
 from anyres_proto.anyres.v1.dense_prediction_pb2_grpc import DensePredictionServiceStub
 from anyres_proto.card import METADATA_KEY, Card
 from anyres_server.main import Running, running_server
-from anyres_server.repository.repository import card_of
+from anyres_server.repository.cards import card_of
 from anyres_server.settings.settings import Settings
 
 if TYPE_CHECKING:  # the stub's asynchronous twin exists for type checkers alone
@@ -110,6 +110,8 @@ NETWORKS: dict[str, tuple[str, dict[str, tuple[int, ...]], str]] = {
         "N,3,P,Q",
     ),
 }
+# No runs but those that a test asks for.
+QUIET = {"compute_threads": 1, "grace_s": 5.0, "repository_warm_up_s": 0}
 CHANNELS = {"grey": 1, "five_bands": 5}
 
 
@@ -225,7 +227,7 @@ def serve(models: Path) -> Serve:
     async def serving(*names: str, opening: Any = None, **settings: Any) -> AsyncIterator[Served]:
         for name in names:
             save(models, name)
-        chosen = _settings(models, {"compute_threads": 1, "grace_s": 5.0} | settings)
+        chosen = _settings(models, QUIET | settings)
         seam = {"opening": opening} if opening else {}
         async with (
             running_server(chosen, **seam) as server,

@@ -28,7 +28,7 @@ from anyres_proto.inference.grpc_service_pb2_grpc import GRPCInferenceServiceStu
 from anyres_proto.tensors import to_array, to_tensor
 from anyres_server.engine.session import open_engine
 from anyres_server.model import LoadedNetwork
-from anyres_server.repository.repository import card_of
+from anyres_server.repository.cards import card_of
 
 Array = NDArray[Any]
 KIB = 1024

@@ -1,55 +1,69 @@
-"""The models of a folder: `<name>.onnx` (version 1) and `<name>/<version>/model.onnx`.
+"""The models that can be asked: a snapshot that is replaced as a whole while requests come and go.
 
-A file that cannot be served does not keep the others from being served: it stays in the repository
-as broken, with its reason. Of a model asked for without a version, the newest that works is meant.
+    folder -> what lies there (files) -> which of it is wanted (policy)
+           -> loaded and warmed up, one at a time, off the event loop (loading, warm_up)
+           -> the snapshot is swapped, on the event loop, and whoever listens is told
+
+A request keeps the `Model` that it got; a network that no snapshot holds any more is freed with its
+last request. What cannot be served keeps nothing else from being served: it is listed as broken,
+with its reason; and where it would have replaced something that works, that serves on.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeAlias
 
-from pydantic import ValidationError
-
-from anyres_analyzer import Analysis
-from anyres_analyzer.errors import AnalysisError
-from anyres_proto.card import METADATA_KEY, Card, ImageInput, Output
-from anyres_server.errors import ModelBroken, ModelNotFound, ServingError, StartFailed
-from anyres_server.model import LoadedNetwork, Model
+from anyres_server.errors import ModelBroken, ModelNotFound, StartFailed, Unavailable
+from anyres_server.model import Model
+from anyres_server.repository.entries import Broken, Entry, Models, Versions, newest
+from anyres_server.repository.files import Contents
+from anyres_server.repository.keeping import Keeper, Kept
 
 log = logging.getLogger(__name__)
 
-OpenEngine: TypeAlias = Callable[[Path], LoadedNetwork]
-Analyze: TypeAlias = Callable[[Path], Analysis]
+__all__ = ["Broken", "Entry", "Repository", "newest"]
+
+Look: TypeAlias = Callable[[], Awaitable[Contents]]
+Listener: TypeAlias = Callable[[Models], None]
 
 
-@dataclass(frozen=True)
-class Broken:
-    """One version of a model that cannot be served, and why."""
-
-    name: str
-    version: str
-    reason: str
-
-
-Entry: TypeAlias = Model | Broken
-
-
-@dataclass(frozen=True)
 class Repository:
     """Every model by name, and its versions, oldest first."""
 
-    models: Mapping[str, Mapping[str, Entry]]
+    def __init__(self, folder: Path, look: Look, keeper: Keeper) -> None:
+        self._folder = folder
+        self._look = look
+        self._keeper = keeper
+        self._kept: Mapping[str, Kept] = {}
+        self._models: Models = MappingProxyType({})
+        self._listeners: list[Listener] = []
+        self._unloaded: set[str] = set()
+        self._turn = asyncio.Lock()
+        self._ready = False
+        self._said = ""
+
+    @property
+    def models(self) -> Models:
+        """Every model's versions as they are now; this mapping itself never changes."""
+        return self._models
+
+    @property
+    def ready(self) -> bool:
+        """Whether everything that lay in the folder at first has been tried."""
+        return self._ready
 
     def get(self, name: str, version: str = "") -> Model:
-        """A model that can be asked.
+        """A model that can be asked; without a version, the newest that works.
 
         Raises:
             ModelNotFound: there is none of that name or version; lists those there are.
             ModelBroken: it is there, but cannot be served.
+            Unavailable: it may be there once the server has started.
         """
         versions = self.versions(name)
         if version and version not in versions:
@@ -61,154 +75,124 @@ class Repository:
             raise ModelBroken(f"model {name!r} cannot be served: {entry.reason}")
         return entry
 
-    def versions(self, name: str) -> Mapping[str, Entry]:
+    def versions(self, name: str) -> Versions:
         """The versions of a model.
 
         Raises:
             ModelNotFound: there is no such model; lists those there are.
+            Unavailable: it may be there once the server has started.
         """
-        if name not in self.models:
-            names = ", ".join(self.models) or "none"
-            raise ModelNotFound(f"there is no model {name!r}; there are: {names}")
-        return self.models[name]
+        if name in self._models:
+            return self._models[name]
+        if not self._ready:
+            raise Unavailable(f"the server is starting; model {name!r} may still be loading")
+        names = ", ".join(self._models) or "none"
+        raise ModelNotFound(f"there is no model {name!r}; there are: {names}")
 
+    def trouble(self, name: str, version: str) -> str:
+        """Why a version that is served is not the one that lies in the folder; "" where it is."""
+        held = self._kept.get(name, Kept()).versions.get(version)
+        return held.trouble if held else ""
 
-def newest(versions: Mapping[str, Entry]) -> Entry:
-    """The newest version that works; the newest of all where none does."""
-    entries = list(versions.values())
-    return next((e for e in reversed(entries) if isinstance(e, Model)), entries[-1])
+    def hear(self, listener: Listener) -> None:
+        """Call a listener with the models as they are, and again at every change, on the loop."""
+        self._listeners.append(listener)
+        listener(self._models)
 
+    async def start(self) -> None:
+        """Load what lies in the folder.
 
-def load_repository(folder: Path, open_engine: OpenEngine, analyze: Analyze) -> Repository:
-    """Load every model of a folder.
+        Raises:
+            StartFailed: there is no such folder, or it cannot be read.
+        """
+        try:
+            await self._look()
+        except FileNotFoundError as error:
+            raise StartFailed(
+                f"there is no folder {self._folder}; expected one with <name>.onnx files"
+            ) from error
+        except OSError as error:
+            raise StartFailed(f"{self._folder} cannot be read: {error.strerror}") from error
+        await self.refresh()
+        self._ready = True
+        self._tell()
 
-    Raises:
-        StartFailed: there is no such folder.
-    """
-    if not folder.is_dir():
-        raise StartFailed(f"there is no folder {folder}; expected one with <name>.onnx files")
-    models: dict[str, dict[str, Entry]] = {}
-    for name, version, path in sorted(_files(folder), key=lambda found: (found[0], int(found[1]))):
-        entry = _entry(name, version, path, open_engine, analyze)
-        if version in models.setdefault(name, {}):
-            entry = Broken(name, version, "two files claim to be this version")
-        models[name][version] = entry
-    return Repository(models)
+    async def refresh(self) -> bool:
+        """Take over what has changed in the folder; whether nobody is writing there still."""
+        async with self._turn:
+            try:
+                found = await self._look()
+            except OSError as error:
+                self._say(f"{self._folder} cannot be read ({error.strerror}); what is loaded stays")
+                return True  # whoever polls looks again
+            self._say("")
+            for name in [name for name in self._kept if name not in found.names]:
+                self._unloaded.discard(name)
+                self._show(name, Kept())
+                log.info("model %s is gone", name)
+            for name in found.names:
+                await self._take(name, found)
+            return not any(kept.waiting for kept in self._kept.values())
 
+    async def load(self, name: str) -> None:
+        """Load a model, or what has changed of it, now.
 
-def _files(folder: Path) -> Iterator[tuple[str, str, Path]]:
-    for path in folder.glob("*.onnx"):
-        yield path.stem, "1", path
-    for path in folder.glob("*/*/model.onnx"):
-        version = path.parent.name
-        if version.isascii() and version.isdigit():
-            yield path.parent.parent.name, version, path
-        else:
-            log.warning("%s is not served: versions are whole numbers, not %r", path, version)
+        Raises:
+            ModelNotFound: there is none of that name in the folder.
+            ModelBroken: it cannot be served, or not as it lies there now.
+        """
+        async with self._turn:
+            try:
+                found = await self._look()
+            except OSError as error:
+                raise ModelBroken(f"the models' folder cannot be read: {error.strerror}") from error
+            if name not in found.names:
+                there = ", ".join(found.names) or "none"
+                raise ModelNotFound(f"there is no model {name!r}; there are: {there}")
+            self._unloaded.discard(name)
+            await self._take(name, found, again=True)
+            kept = self._kept[name]
+        if why := next((held.trouble for held in kept.versions.values() if held.trouble), ""):
+            raise ModelBroken(f"model {name!r} is served as it was before: {why}")
+        self.get(name)
 
+    async def unload(self, name: str) -> None:
+        """Take a model out of service until it is loaded again; what it works on is finished.
 
-def _entry(name: str, version: str, path: Path, open_engine: OpenEngine, analyze: Analyze) -> Entry:
-    try:
-        model = _load(name, version, path, open_engine, analyze)
-    except (ServingError, AnalysisError) as error:
-        log.warning("model %s version %s cannot be served: %s", name, version, error)
-        return Broken(name, version, str(error).replace(str(path), path.name))
-    except Exception:  # the others are served whatever this file does to its readers
-        log.exception("model %s version %s cannot be served", name, version)
-        return Broken(name, version, "its file broke the loader; the server's log says how")
-    log.info("model %s version %s is ready", name, version)
-    return model
+        Raises:
+            ModelNotFound: there is no such model.
+        """
+        async with self._turn:
+            self.versions(name)
+            self._unloaded.add(name)
+            self._show(name, self._kept[name].without_networks(name))
+            log.info("model %s is unloaded", name)
 
+    async def _take(self, name: str, contents: Contents, *, again: bool = False) -> None:
+        """Bring one model up to date."""
+        if name in self._unloaded:
+            return
+        before = self._kept.get(name, Kept())
+        if why := contents.unreadable.get(name):
+            self._show(name, before.troubled(name, why))
+            return
+        found = contents.models[name]
+        self._show(name, await self._keeper.renewed(name, before, found, again=again))
 
-def _load(name: str, version: str, path: Path, open_engine: OpenEngine, analyze: Analyze) -> Model:
-    analysis = analyze(path)
-    engine = open_engine(path)
-    card = _card(name, engine, analysis)
-    model = Model(name, version, card, analysis.cost, engine)
-    _check_input(card.input, analysis)
-    smallest = card.sizes.height.minimum, card.sizes.width.minimum
-    _check_outputs(card, analysis, model.cost(smallest).output_shapes)
-    return model
+    def _show(self, name: str, kept: Kept) -> None:
+        """Swap the snapshot, if anything that can be asked is different."""
+        rest = {other: its for other, its in self._kept.items() if other != name}
+        self._kept = dict(sorted((rest | ({name: kept} if kept.versions else {})).items()))
+        if self._models.get(name, {}) != kept.entries:
+            self._models = MappingProxyType({n: k.entries for n, k in self._kept.items()})
+            self._tell()
 
+    def _tell(self) -> None:
+        for listener in self._listeners:
+            listener(self._models)
 
-def _check_input(said: ImageInput, analysis: Analysis) -> None:
-    taken = analysis.input
-    is_so = (taken.name, taken.dtype, taken.layout, taken.channels)
-    if (said.name, said.dtype, said.layout, said.channels) != is_so:
-        raise ModelBroken(
-            f"its card says input {said.name!r} is {said.dtype} {said.layout} of {said.channels} "
-            f"channels; its graph takes {taken.name!r}, {taken.dtype} {taken.layout} of "
-            f"{taken.channels}"
-        )
-
-
-def _check_outputs(card: Card, analysis: Analysis, shapes: Mapping[str, tuple[int, ...]]) -> None:
-    """The first output is served; the others need only be there."""
-    made = {output.name: output.dtype for output in analysis.outputs}
-    for said in card.outputs:
-        if made.get(said.name) != said.dtype:
-            there = ", ".join(f"{name!r} ({dtype})" for name, dtype in made.items())
-            raise ModelBroken(
-                f"its card speaks of output {said.name!r} ({said.dtype}); its graph gives {there}"
-            )
-    output = card.output
-    shape = shapes[output.name]
-    if _channels(output, shape) != output.channels:
-        maps = _MAPS[output.layout].format(output.channels)
-        raise ModelBroken(
-            f"its output has shape {shape}; served are (n, {output.channels}) and {maps}"
-        )
-
-
-_MAPS = {"NCHW": "(n, {0}, h, w)", "NHWC": "(n, h, w, {0})", "NHW": "(n, h, w)"}
-
-
-def _channels(output: Output, shape: tuple[int, ...]) -> int | None:
-    """How many channels an output of this shape has; None where it is none that is served."""
-    match len(shape):
-        case 1:
-            return 1
-        case 2:
-            return shape[1]
-        case 3:
-            return 1 if output.layout == "NHW" else None
-        case 4:
-            return shape[3 if output.layout == "NHWC" else 1]
-        case _:
-            return None
-
-
-def _card(name: str, engine: LoadedNetwork, analysis: Analysis) -> Card:
-    text = engine.metadata.get(METADATA_KEY)
-    try:
-        return card_of(name, analysis) if text is None else Card.model_validate_json(text)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the whole"
-        raise ModelBroken(f"its card is wrong at {where}: {first['msg']}") from error
-
-
-def card_of(name: str, analysis: Analysis) -> Card:
-    """The card of a model that brings none: what its graph says, and the usual pixels (0..1)."""
-    channels = analysis.input.channels
-    return Card.model_validate(
-        {
-            "name": name,
-            "description": "Made from the graph: the file has no card.",
-            "task": "unknown",
-            "input": ImageInput(
-                name=analysis.input.name,
-                channels=channels,
-                dtype="uint8" if analysis.input.dtype == "uint8" else "float32",
-                layout="NHWC" if analysis.input.layout == "NHWC" else "NCHW",
-                colour="GRAY" if channels == 1 else "RGB",
-                mean=(0.0,) * channels,
-                std=(1.0,) * channels,
-            ),
-            "outputs": tuple(map(Output.model_validate, analysis.outputs)),
-            "sizes": analysis.sizes,
-            "receptive_field": analysis.receptive_field,
-            "tiling": analysis.tiling,
-            "parameters": analysis.parameters,
-        }
-    )
+    def _say(self, trouble: str) -> None:
+        """Once, not at every look."""
+        if trouble and trouble != self._said:
+            log.warning("%s", trouble)
+        self._said = trouble

@@ -6,9 +6,15 @@ models/unet.toml          models/unet/model.toml
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic import Field
 
+from anyres_server.errors import ModelBroken
 from anyres_server.settings.sections import Section
+from anyres_server.settings.toml import Mistake, read_toml, validated
+from anyres_server.settings.units import Seconds
+from anyres_server.settings.versions import VersionPolicy
 
 
 class ModelSettings(Section):
@@ -16,4 +22,26 @@ class ModelSettings(Section):
 
     max_batch_size: int | None = Field(default=None, ge=1)
     max_batch_pixels: int | None = Field(default=None, ge=1)
-    max_queue_delay_s: float | None = Field(default=None, ge=0)
+    max_queue_delay_s: Seconds | None = Field(default=None, ge=0)
+    versions: VersionPolicy | None = Field(
+        default=None, description='"all", "latest", "latest N" or a list of version numbers'
+    )
+    warm_up: tuple[tuple[int, int], ...] | None = Field(
+        default=None, description="(height, width) of the images that it is warmed up with"
+    )
+
+
+def read_model_settings(path: Path) -> ModelSettings:
+    """What a file says; the usual where there is none. Blocks.
+
+    Raises:
+        ModelBroken: it is no TOML, or says what cannot be; names the line.
+    """
+    try:
+        return validated(ModelSettings, read_toml(path))
+    except FileNotFoundError:
+        return ModelSettings()
+    except OSError as error:
+        raise ModelBroken(f"{path.name} cannot be read: {error.strerror}") from error
+    except Mistake as error:
+        raise ModelBroken(str(error)) from error

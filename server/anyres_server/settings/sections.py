@@ -8,6 +8,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from anyres_server import machine
+from anyres_server.settings.units import Seconds
+from anyres_server.settings.versions import VersionPolicy
 
 MIB = 2**20
 
@@ -103,3 +105,21 @@ class Observe(Section):
         default=None, description="an OTLP collector over gRPC: http://localhost:4317"
     )
     traced_share: float = Field(default=1.0, ge=0, le=1, description="of requests, 0 to 1")
+
+
+class RepositorySettings(Section):
+    """Which of a folder's models are served, and how changes there are noticed."""
+
+    watch: bool = Field(default=True, description="whether changes are noticed by themselves")
+    poll_s: Seconds = Field(
+        default=5.0, ge=0.05, description="between looks, where the kernel tells of no changes"
+    )
+    settle_s: Seconds = Field(
+        default=0.5, ge=0, description="without a change until a file is taken for complete"
+    )
+    versions: VersionPolicy = Field(
+        default="all", description='"all", "latest", "latest N" or a list of version numbers'
+    )
+    warm_up_s: Seconds = Field(
+        default=10.0, ge=0, description="for a model's first runs, before it is ready; 0: none"
+    )

@@ -10,7 +10,15 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from anyres_server.settings.sections import Access, Batching, Compute, Limits, Memory, Observe
+from anyres_server.settings.sections import (
+    Access,
+    Batching,
+    Compute,
+    Limits,
+    Memory,
+    Observe,
+    RepositorySettings,
+)
 
 
 class Settings(BaseSettings):
@@ -29,6 +37,7 @@ class Settings(BaseSettings):
     port: int = Field(default=8001, ge=0, le=65535, description="0: any free one")
     grace_s: float = Field(default=30.0, ge=0, description="to finish what runs, when told to stop")
 
+    repository: RepositorySettings = Field(default_factory=RepositorySettings)
     compute: Compute = Field(default_factory=Compute)
     memory: Memory = Field(default_factory=Memory)
     batching: Batching = Field(default_factory=Batching)
