@@ -10,6 +10,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from time import monotonic
 
+from opentelemetry.trace import Tracer
+
 from anyres_server.observe.events import Tell
 
 
@@ -20,6 +22,7 @@ class Asked:
     call: str  # the wire's name of the call: "Predict"
     id: str  # the caller's, or one of ours
     tell: Tell
+    tracer: Tracer
     caller: str = ""  # the name of its token
     model: str = ""  # as the caller named it
     began: float = field(default_factory=monotonic)
