@@ -15,7 +15,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -27,19 +27,23 @@ from anyres_proto.anyres.v1 import dense_prediction_pb2_grpc as pb_grpc
 from anyres_server.dense import service
 from anyres_server.dense.service import DensePredictionService
 from anyres_server.engine.session import open_engine
-from anyres_server.errors import StartFailed
 from anyres_server.inference.bounds import Bounds
 from anyres_server.inference.inference import Inference
 from anyres_server.model import Array, LoadedNetwork, Model, Network, Size
+from anyres_server.observe.events import telling
+from anyres_server.observe.logs import log_to_stderr
+from anyres_server.observe.now import Lent
+from anyres_server.observe.prometheus import Scraped, prometheus
 from anyres_server.oip import service as oip
 from anyres_server.oip.statistics import Statistics
+from anyres_server.repository.entries import Models, newest
 from anyres_server.repository.loading import loader
 from anyres_server.repository.opening import repository_of
 from anyres_server.repository.repository import Repository
 from anyres_server.repository.watching import watching
 from anyres_server.routing.router import Limits, Router
 from anyres_server.rpc.front import front
-from anyres_server.schedule.admission import Admission, Gate, admission
+from anyres_server.schedule.admission import Admission, Budget, admission
 from anyres_server.schedule.batching import Batcher, BatchPolicy
 from anyres_server.settings.per_model import ModelSettings
 from anyres_server.settings.settings import Settings
@@ -81,15 +85,15 @@ async def running_server(
         loading = stack.enter_context(ThreadPoolExecutor(1, "loading"))
         admitted = admission(settings.limits.requests, settings.memory.budget)
         repository = _repository(settings, opening, loading, admitted)
-        batcher = await stack.enter_async_context(_batching(settings, networks))
-        bounds = Bounds(settings.limits.image_pixels, settings.limits.message_bytes)
-        inference = Inference(admitted, _router(settings, admitted), batcher, pixels, bounds)
         statistics = Statistics(repository)
         counted = stack.enter_context(_prometheus(settings, repository, admitted))
         entrance = await stack.enter_async_context(
             front(settings, SERVICES, telling([counted.tell, statistics]))
         )
-        _serve_both(entrance.server, settings, repository, inference, statistics)
+        batcher = await stack.enter_async_context(_batching(settings, networks))
+        bounds = Bounds(settings.limits.image_pixels, settings.limits.message_bytes)
+        inference = Inference(admitted, _router(settings, admitted), batcher, pixels, bounds)
+        _add_services(entrance.server, settings, repository, inference, statistics)
         port = entrance.listen()
         await entrance.server.start()
         try:
@@ -104,7 +108,7 @@ async def running_server(
 
 def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT; the address goes to stdout once the models are loaded."""
-    _log_to_stderr(settings.observe.log_level)
+    log_to_stderr(settings.observe.log_level, settings.observe.log_format)
     log.info("settings: %s", settings.model_dump_json())
     asyncio.run(_serve(settings))
 
@@ -168,20 +172,13 @@ def _router(settings: Settings, admitted: Admission) -> Router:
     return Router(Limits(memory, whole, min(settings.memory.tile, whole)))
 
 
-def _server(
-    settings: Settings, repository: Repository, inference: Inference, statistics: Statistics
-) -> tuple[grpc.aio.Server, health.aio.HealthServicer]:
-    message = settings.limits.message_bytes + ENVELOPE_BYTES
-    server = grpc.aio.server(
-        interceptors=[StatusInterceptor()],
-        options=[
-            ("grpc.max_receive_message_length", message),
-            ("grpc.max_send_message_length", message),
-            ("grpc.so_reuseport", 0),  # a port that is taken is an error, not a shared port
-        ],
-    )
-    checks = health.aio.HealthServicer()
-    health_pb2_grpc.add_HealthServicer_to_server(checks, server)
+def _add_services(
+    server: grpc.aio.Server,
+    settings: Settings,
+    repository: Repository,
+    inference: Inference,
+    statistics: Statistics,
+) -> None:
     dense = DensePredictionService(
         repository,
         inference,
@@ -190,28 +187,24 @@ def _server(
     )
     pb_grpc.add_DensePredictionServiceServicer_to_server(dense, server)
     oip.add_to(server, settings.limits, repository, inference, statistics)
-    reflection.enable_server_reflection(SERVICES, server)
-    return server, checks
 
 
-def _listen(server: grpc.aio.Server, settings: Settings) -> int:
-    address = f"{settings.host}:{settings.port}"
-    try:
-        return server.add_insecure_port(address)
-    except RuntimeError as error:
-        raise StartFailed(
-            f"cannot listen on {address}: the port is taken, or the address is not this machine's"
-        ) from error
+def _prometheus(
+    settings: Settings, repository: Repository, admitted: Admission
+) -> AbstractContextManager[Scraped]:
+    def lent(budget: Budget) -> Lent:
+        return Lent(budget.total - budget.free, budget.total)
+
+    return prometheus(
+        (settings.observe.metrics_host or settings.host, settings.observe.metrics_port),
+        lambda: _ready(repository.models),
+        {
+            "pictures": lambda: lent(admitted.pictures),
+            "activations": lambda: lent(admitted.activations),
+        },
+        lambda: repository.ready and not admitted.gate.closed,
+    )
 
 
-async def _drain(server: grpc.aio.Server, gate: Gate, grace_s: float) -> None:
-    gate.close()
-    with suppress(TimeoutError):
-        async with asyncio.timeout(grace_s):
-            await gate.emptied()
-    await server.stop(LAST_WORDS_S)
-
-
-def _log_to_stderr(level: str) -> None:
-    logging.basicConfig(level=level.upper(), format="%(levelname)s %(name)s: %(message)s")
-    logging.captureWarnings(capture=True)  # Pillow warns of odd files; that is no caller's business
+def _ready(models: Models) -> dict[str, bool]:
+    return {name: isinstance(newest(versions), Model) for name, versions in models.items()}

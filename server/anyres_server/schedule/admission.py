@@ -75,6 +75,11 @@ class Budget:
         self._free = total
         self._line: deque[tuple[int, asyncio.Future[None]]] = deque()
 
+    @property
+    def free(self) -> int:
+        """Bytes that nobody holds."""
+        return self._free
+
     @asynccontextmanager
     async def lent(self, amount: int) -> AsyncIterator[None]:
         """Hold `amount` bytes for a while; waits until they are free.
