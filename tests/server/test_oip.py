@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,14 +12,13 @@ import numpy as np
 import onnx
 import pytest
 from onnx.reference import ReferenceEvaluator
+from tests.server.stock import stock as stock_client
 
 from anyres_proto.inference import grpc_service_pb2 as pb
 from anyres_proto.inference import grpc_service_pb2_grpc as pb_grpc
 from anyres_server.main import Running, running_server
 from anyres_server.model import Array
 from anyres_server.settings.settings import Settings
-
-STOCK_CLIENT = Path(__file__).with_name("stock_client.py")
 
 FCN = """
 <ir_version: 8, opset_import: ["": 17]>
@@ -96,15 +92,7 @@ async def our_stub(server: Running) -> AsyncIterator[pb_grpc.GRPCInferenceServic
 
 
 async def stock(server: Running, *calls: tuple[str, dict[str, Any]]) -> list[dict[str, Any]]:
-    """What a stock client gets for these calls."""
-    pipe = asyncio.subprocess.PIPE
-    client = await asyncio.create_subprocess_exec(
-        sys.executable, STOCK_CLIENT, f"127.0.0.1:{server.port}", stdin=pipe, stdout=pipe
-    )
-    answer, _ = await client.communicate(json.dumps(calls).encode())
-    assert client.returncode == 0
-    outcomes: list[dict[str, Any]] = json.loads(answer)
-    return outcomes
+    return await stock_client(server.port, *calls)
 
 
 async def test_a_stock_client_sees_which_models_it_can_ask(server: Running) -> None:
@@ -163,12 +151,17 @@ async def test_the_properties_say_which_sizes_and_why(server: Running) -> None:
 async def test_a_call_that_is_not_served_says_so_and_no_extension_promises_it(
     server: Running,
 ) -> None:
-    about, statistics = await stock(
-        server, ("get_server_metadata", {"as_json": True}), ("get_inference_statistics", {})
+    about, cuda = await stock(
+        server,
+        ("get_server_metadata", {"as_json": True}),
+        ("get_cuda_shared_memory_status", {}),
     )
-    assert "statistics" not in about["value"]["extensions"]
-    assert statistics["status"] == "StatusCode.UNIMPLEMENTED"
-    assert "ModelStatistics is not served" in statistics["message"]
+    extensions = about["value"]["extensions"]
+    assert "statistics" in extensions
+    assert "system_shared_memory" in extensions
+    assert not {"cuda_shared_memory", "sequence", "schedule_policy"} & set(extensions)
+    assert cuda["status"] == "StatusCode.UNIMPLEMENTED"
+    assert "CudaSharedMemoryStatus is not served" in cuda["message"]
 
 
 async def test_the_index_lists_every_version_and_why_one_is_broken(server: Running) -> None:
@@ -227,7 +220,7 @@ async def test_a_stock_client_is_told_what_was_wrong(server: Running) -> None:
         (
             {"model": "fcn", "values": small, "datatype": "FP64", "dtype": "float64"},
             "INVALID_ARGUMENT",
-            "takes datatype FP32; got 'FP64'",
+            "takes datatype FP32 or FP16 or UINT8 or BYTES; got 'FP64'",
         ),
         ({"model": "fcn", "values": small[0]}, "INVALID_ARGUMENT", "[-1, 3, -1, -1]"),
         (

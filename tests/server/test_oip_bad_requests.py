@@ -43,6 +43,7 @@ async def test_elements_may_come_one_by_one_and_the_answer_is_raw(serve: Any, ne
 
 ONE = tensor(1, 3, 1, 1)
 RAW = bytes(12)
+BIG = 2**62
 SHARED = {"shared_memory_region": pb.InferParameter(string_param="region")}
 TOP_2 = {"classification": pb.InferParameter(int64_param=2)}
 Wish = pb.ModelInferRequest.InferRequestedOutputTensor
@@ -53,37 +54,40 @@ Wish = pb.ModelInferRequest.InferRequestedOutputTensor
     [
         (request(), "takes the one input 'x'; got none"),
         (request(inputs=[ONE, ONE], raw_input_contents=[RAW, RAW]), "got 'x', 'x'"),
-        (request(inputs=[ONE]), "needs 3 elements; got 0"),
-        (request(inputs=[ONE], raw_input_contents=[bytes(16)]), "needs 3 elements; got 4"),
-        (request(inputs=[ONE], raw_input_contents=[bytes(13)]), "4 bytes each; got 13"),
-        (request(inputs=[ONE], raw_input_contents=[RAW, RAW]), "one entry .*; got 2"),
+        (request(inputs=[ONE]), "needs 3 elements by its shape; got 0"),
+        (request(inputs=[ONE], raw_input_contents=[bytes(16)]), "12 bytes of FP32; got 16 bytes"),
+        (request(inputs=[ONE], raw_input_contents=[bytes(13)]), "12 bytes of FP32; got 13 bytes"),
+        (
+            request(inputs=[ONE], raw_input_contents=[RAW, RAW]),
+            "one entry for each input .*; got 2",
+        ),
         (
             request(inputs=[tensor(-1, 3, -1, 1)], raw_input_contents=[RAW]),
             r"shape \[-1, 3, -1, -1\] .*; got \[-1, 3, -1, 1\]",
         ),
         (
             request(inputs=[tensor(2**40, 3, 2**40, 1)], raw_input_contents=[RAW]),
-            "elements; got 3",
+            "bytes of FP32; got 12 bytes",
         ),
         (
             request(
                 inputs=[tensor(1, 3, 1, 1, contents=pb.InferTensorContents(fp32_contents=[1]))],
                 raw_input_contents=[RAW],
             ),
-            "got both",
+            "got contents and another",
         ),
         (
             request(inputs=[tensor(1, 3, 1, 1, contents=pb.InferTensorContents(int_contents=[1]))]),
             "comes in fp32_contents; got int_contents",
         ),
-        (request(inputs=[tensor(1, 3, 1, 1, parameters=SHARED)]), "shared memory"),
+        (request(inputs=[tensor(1, 3, 1, 1, parameters=SHARED)]), "byte_size is missing"),
         (
             request(
                 inputs=[ONE],
                 raw_input_contents=[RAW],
-                outputs=[Wish(name="y", parameters=TOP_2)],
+                outputs=[Wish(name="class_map", parameters=TOP_2)],
             ),
-            "classification",
+            "holds no scores of classes",
         ),
         (
             request(inputs=[ONE], raw_input_contents=[RAW], outputs=[Wish(name="y")] * 2),
