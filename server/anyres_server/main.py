@@ -13,7 +13,7 @@ import asyncio
 import logging
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -106,11 +106,40 @@ async def running_server(
             await entrance.stop(admitted.gate)
 
 
-def run(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT; the address goes to stdout once the models are loaded."""
+def run(settings: Settings, given: Iterable[str] = (), ignored: Iterable[str] = ()) -> None:
+    """Serve until SIGTERM or SIGINT; the address goes to stdout once the models are loaded.
+
+    Args:
+        settings: of the server.
+        given: those that somebody chose, in words, and who.
+        ignored: variables that look like settings and are not.
+    """
     log_to_stderr(settings.observe.log_level, settings.observe.log_format)
     log.info("settings: %s", settings.model_dump_json())
+    for one in given:
+        log.info("set: %s", one)
+    for name in ignored:
+        log.warning("%s is no setting: it has an address of Kubernetes' own", name)
     asyncio.run(_serve(settings))
+
+
+def check(settings: Settings, *, opening: OpenEngine = open_engine) -> Models:
+    """Load and warm up every model, and read all that the settings name, without listening.
+
+    Raises:
+        StartFailed: what would keep the server from starting.
+    """
+    log_to_stderr("error", settings.observe.log_format)  # the answer says what is broken
+    return asyncio.run(_checked(settings, opening))
+
+
+async def _checked(settings: Settings, opening: OpenEngine) -> Models:
+    admitted = admission(settings.limits.requests, settings.memory.budget)
+    with ThreadPoolExecutor(1, "loading") as loading:
+        repository = _repository(settings, opening, loading, admitted)
+        async with front(settings, SERVICES, telling([])):
+            await repository.start()
+    return repository.models
 
 
 async def _serve(settings: Settings) -> None:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from anyres_server.errors import ModelBroken
+from anyres_server.settings.mistake import Mistake, blamed
 from anyres_server.settings.sections import Section
-from anyres_server.settings.toml import Mistake, read_toml, validated
+from anyres_server.settings.toml import read_toml
 from anyres_server.settings.units import Seconds
 from anyres_server.settings.versions import VersionPolicy
 
@@ -38,10 +39,15 @@ def read_model_settings(path: Path) -> ModelSettings:
         ModelBroken: it is no TOML, or says what cannot be; names the line.
     """
     try:
-        return validated(ModelSettings, read_toml(path))
+        written = read_toml(path)
     except FileNotFoundError:
         return ModelSettings()
     except OSError as error:
         raise ModelBroken(f"{path.name} cannot be read: {error.strerror}") from error
     except Mistake as error:
         raise ModelBroken(str(error)) from error
+    try:
+        return ModelSettings.model_validate(written.values)
+    except ValidationError as error:
+        key, what = blamed(ModelSettings, error)
+        raise ModelBroken(f"{written.where(key)}: {what}") from error

@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from anyres_server import machine
-from anyres_server.settings.units import Seconds
+from anyres_server.settings.units import Bytes, Seconds
 from anyres_server.settings.versions import VersionPolicy
 
 MIB = 2**20
@@ -32,16 +32,16 @@ class Compute(Section):
 class Memory(Section):
     """How much memory there is for pictures, results and activations."""
 
-    budget: int = Field(
+    budget: Bytes = Field(
         default_factory=lambda: machine.memory_bytes() * 7 // 10,
         ge=MIB,
         description="for all requests together",
     )
-    whole_image: int = Field(
+    whole_image: Bytes = Field(
         default=512 * MIB, ge=1, description="predicted activations above which tiles are used"
     )
-    tile: int = Field(default=256 * MIB, ge=1, description="activations of one tile")
-    resident: int = Field(
+    tile: Bytes = Field(default=256 * MIB, ge=1, description="activations of one tile")
+    resident: Bytes = Field(
         default_factory=lambda: machine.memory_bytes() * 9 // 10,
         ge=MIB,
         description="of the whole process, above which no message is read",
@@ -53,7 +53,7 @@ class Batching(Section):
 
     max_size: int = Field(default=8, ge=1, description="images in one batch")
     max_pixels: int = Field(default=2**20, ge=1, description="pixels in one batch")
-    max_delay_s: float = Field(default=0.002, ge=0, description="to wait for company")
+    max_delay_s: Seconds = Field(default=0.002, ge=0, description="to wait for company")
 
 
 class Limits(Section):
@@ -62,8 +62,8 @@ class Limits(Section):
     requests: int = Field(default=128, ge=1, description="at once; more are refused")
     streams: int = Field(default=128, ge=1, description="open at once; more are refused")
     image_pixels: int = Field(default=2**28, ge=1, description="of one image")
-    message_bytes: int = Field(default=256 * MIB, ge=1024, description="of one message")
-    message_s: float = Field(default=60.0, gt=0, description="for a call's one message to arrive")
+    message_bytes: Bytes = Field(default=256 * MIB, ge=1024, description="of one message")
+    message_s: Seconds = Field(default=60.0, gt=0, description="for a call's one message to arrive")
     stream_in_flight: int = Field(default=8, ge=1, description="of one stream; more wait")
     shared_regions: int = Field(
         default=64, ge=0, description="of shared memory, registered at once; 0: none are served"
@@ -71,7 +71,7 @@ class Limits(Section):
     requests_per_s: float | None = Field(default=None, gt=0, description="in all; none: no limit")
     megapixels_per_s: float | None = Field(default=None, gt=0, description="in all")
     connections: int = Field(default=4096, ge=1, description="open at once")
-    keepalive_s: float = Field(
+    keepalive_s: Seconds = Field(
         default=30.0, ge=0.05, description="after which a silent connection is asked, then closed"
     )
 
@@ -94,8 +94,10 @@ class Access(Section):
 class Observe(Section):
     """What the server tells about itself."""
 
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    log_format: Literal["text", "json"] = "text"
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="the least that is logged"
+    )
+    log_format: Literal["text", "json"] = Field(default="text", description="of the log's lines")
     log_calls: bool = Field(default=False, description="a line for every call that ended")
     metrics_port: int | None = Field(
         default=None, ge=0, le=65535, description="for Prometheus, over HTTP; 0: any free one"

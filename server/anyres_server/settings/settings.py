@@ -1,14 +1,10 @@
-"""What a server can be told, by its caller or by `ANYRES_...` in the environment; read once.
-
-A table's setting is `ANYRES_<TABLE>_<NAME>` in the environment: `ANYRES_MEMORY_BUDGET`.
-"""
+"""What a server can be told; `reading` says where that comes from. Read once."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from anyres_server.settings.sections import (
     Access,
@@ -18,24 +14,22 @@ from anyres_server.settings.sections import (
     Memory,
     Observe,
     RepositorySettings,
+    Section,
 )
+from anyres_server.settings.units import Seconds
 
 
-class Settings(BaseSettings):
+class Settings(Section):
     """One server."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="ANYRES_",
-        env_nested_delimiter="_",
-        env_nested_max_split=1,
-        frozen=True,
-        extra="forbid",
+    models: Path = Field(
+        description="the folder of <name>.onnx and <name>/<version>/model.onnx files"
     )
-
-    models: Path
-    host: str = "127.0.0.1"
-    port: int = Field(default=8001, ge=0, le=65535, description="0: any free one")
-    grace_s: float = Field(default=30.0, ge=0, description="to finish what runs, when told to stop")
+    host: str = Field(default="127.0.0.1", description="the address to listen on")
+    port: int = Field(default=8001, ge=0, le=65535, description="to listen on; 0: any free one")
+    grace_s: Seconds = Field(
+        default=30.0, ge=0, description="to finish what runs, when told to stop"
+    )
 
     repository: RepositorySettings = Field(default_factory=RepositorySettings)
     compute: Compute = Field(default_factory=Compute)

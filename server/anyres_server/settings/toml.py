@@ -1,4 +1,4 @@
-"""Reads TOML so that a mistake can be told by the file and the line it stands in."""
+"""Reads TOML, and says in which line of a file a key stands."""
 
 from __future__ import annotations
 
@@ -6,34 +6,27 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
-
-Model = TypeVar("Model", bound=BaseModel)
-
-
-class Mistake(Exception):
-    """A setting that cannot be; its message says where it stands and what was expected."""
+from anyres_server.settings.mistake import Key, Mistake
 
 
 @dataclass(frozen=True)
-class Source:
+class Written:
     """A TOML file: what it says, and its text to point at."""
 
     path: Path
     values: Mapping[str, Any]
     lines: tuple[str, ...]
 
-    def where(self, key: tuple[str, ...]) -> str:
+    def where(self, key: Key) -> str:
         """The file and the line in which a key stands: "server.toml:12"."""
         number = _line(self.lines, key)
         return f"{self.path.name}:{number}" if number else self.path.name
 
 
-def read_toml(path: Path) -> Source:
+def read_toml(path: Path) -> Written:
     """What a file says.
 
     Raises:
@@ -42,7 +35,7 @@ def read_toml(path: Path) -> Source:
     """
     try:
         text = path.read_bytes().decode()
-        return Source(path, tomllib.loads(text), tuple(text.splitlines()))
+        return Written(path, tomllib.loads(text), tuple(text.splitlines()))
     except tomllib.TOMLDecodeError as error:
         line = re.search(r"at line (\d+)", str(error))
         where = f":{line[1]}" if line else ""
@@ -51,41 +44,7 @@ def read_toml(path: Path) -> Source:
         raise Mistake(f"{path.name} is no UTF-8 from byte {error.start}") from error
 
 
-def validated(kind: type[Model], source: Source) -> Model:
-    """A file's values as settings.
-
-    Raises:
-        Mistake: one of them cannot be; names the line.
-    """
-    try:
-        return kind.model_validate(source.values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = tuple(map(str, first["loc"]))
-        raise Mistake(f"{source.where(key)}: {said(kind, key, first)}") from error
-
-
-def said(kind: type[BaseModel], key: tuple[str, ...], error: Mapping[str, Any]) -> str:
-    """What is wrong with a key: "buget is no setting; the nearest is budget"."""
-    name = ".".join(key)
-    if error["type"] != "extra_forbidden":
-        return f"{name}: {error['msg'].removeprefix('Value error, ')}; got {error['input']!r}"
-    near = get_close_matches(key[-1], names(kind, key[:-1]), n=1)
-    return f"{name} is no setting" + (f"; the nearest is {near[0]}" if near else "")
-
-
-def names(kind: type[BaseModel], table: tuple[str, ...] = ()) -> list[str]:
-    """The settings of a table of a class of settings."""
-    fields = kind.model_fields
-    if not table:
-        return list(fields)
-    inner = fields[table[0]].annotation if table[0] in fields else None
-    if isinstance(inner, type) and issubclass(inner, BaseModel):
-        return names(inner, table[1:])
-    return []
-
-
-def _line(lines: tuple[str, ...], key: tuple[str, ...]) -> int | None:
+def _line(lines: tuple[str, ...], key: Key) -> int | None:
     """Where a key, or the table around it, is written first; None where it cannot be found."""
     table: tuple[str, ...] = ()
     found: int | None = None

@@ -7,6 +7,7 @@ Seconds  us, ms, s, min (or m), h; several one after the other
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Annotated, Any, TypeAlias
 
 from pydantic import BeforeValidator, ByteSize, TypeAdapter, ValidationError
@@ -39,8 +40,15 @@ def _seconds(value: Any) -> Any:
     return sum(float(part[1]) * SECONDS[part[2].lower().replace("µ", "u")] for part in parts)
 
 
-Bytes: TypeAlias = Annotated[int, BeforeValidator(_bytes)]
-Seconds: TypeAlias = Annotated[float, BeforeValidator(_seconds)]
+@dataclass(frozen=True)
+class Unit:
+    """What a setting's number counts."""
+
+    name: str
+
+
+Bytes: TypeAlias = Annotated[int, Unit("bytes"), BeforeValidator(_bytes)]
+Seconds: TypeAlias = Annotated[float, Unit("seconds"), BeforeValidator(_seconds)]
 
 
 def readable_bytes(amount: int) -> int | str:
