@@ -122,7 +122,7 @@ async def test_a_message_that_is_none_is_the_callers_mistake() -> None:
     async def never(request: Any, context: object) -> bytes:
         raise AssertionError("the service was asked")
 
-    handler = grpc.unary_unary_rpc_method_handler(never, *CODEC)
+    handler: Any = grpc.unary_unary_rpc_method_handler(never, *CODEC)
     code, details = await ended(handler, "unary_unary", packed=b"\xff\xff\xff")
     assert code is grpc.StatusCode.INVALID_ARGUMENT
     assert details == "the message is not one that Fail takes"
@@ -132,9 +132,10 @@ async def test_a_call_without_its_message_is_the_callers_mistake() -> None:
     async def never(request: Any, context: object) -> bytes:
         raise AssertionError("the service was asked")
 
+    told: list[Event] = []
     settings = Settings.model_validate({"models": Path(), "port": 0})
-    async with front(settings, (), [].append) as entrance:
-        handler = grpc.unary_unary_rpc_method_handler(never, *CODEC)
+    async with front(settings, (), told.append) as entrance:
+        handler: Any = grpc.unary_unary_rpc_method_handler(never, *CODEC)
         service = grpc.method_handlers_generic_handler("test.Service", {"Fail": handler})
         entrance.server.add_generic_rpc_handlers((service,))
         port = entrance.listen()

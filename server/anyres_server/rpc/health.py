@@ -18,6 +18,7 @@ from grpc_health.v1 import health_pb2_grpc
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 from anyres_server.errors import ModelNotFound
+from anyres_server.rpc.access import CALLER
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Status: TypeAlias = Any  # the stubs have no name for it
@@ -57,6 +58,7 @@ class Health(health_pb2_grpc.HealthServicer):
 
     async def Check(self, request: HealthCheckRequest, context: Context) -> HealthCheckResponse:  # noqa: N802 - the wire's name
         """Say it once."""
+        self._check(request.service)
         status = self._status(request.service)
         if status is None:
             raise ModelNotFound(f"there is no service and no model {request.service!r}")
@@ -65,6 +67,7 @@ class Health(health_pb2_grpc.HealthServicer):
     # The stubs know only generators; grpc.aio takes coroutines that write, too.
     async def Watch(self, request: HealthCheckRequest, context: Context) -> None:  # noqa: N802 - the wire's name
         """Say it now, and at every change."""
+        self._check(request.service)
         news = asyncio.Event()
         self._watchers.add(news)
         said: Status | None = None
@@ -79,6 +82,12 @@ class Health(health_pb2_grpc.HealthServicer):
                 await news.wait()
         finally:
             self._watchers.discard(news)
+
+    def _check(self, name: str) -> None:
+        """The server's health is everyone's to know; a model's is for those who may use it."""
+        caller = CALLER.get()
+        if name not in self._services and caller is not None:
+            caller.check(name)
 
     def _status(self, name: str) -> Status | None:
         if name not in self._services and name not in self._models:

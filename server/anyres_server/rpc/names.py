@@ -26,14 +26,12 @@ ASKED = {
     "inference.RepositoryModelLoadRequest": "model_name",
     "inference.RepositoryModelUnloadRequest": "model_name",
     "inference.TraceSettingRequest": "model_name",
-    "grpc.health.v1.HealthCheckRequest": "service",
 }
 # Those where no name means the server, or every model that the caller may see.
 ALL_WITHOUT_A_NAME = {
     "anyres.v1.PredictTilesRequest",  # a chunk: the header before it had the name
     "inference.ModelStatisticsRequest",
     "inference.TraceSettingRequest",
-    "grpc.health.v1.HealthCheckRequest",
 }
 
 
