@@ -13,6 +13,7 @@ import json
 import queue
 import sys
 from base64 import b64decode, b64encode
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -67,12 +68,9 @@ def async_infer(client: Any, requests: list[dict[str, Any]]) -> list[dict[str, A
 
 
 def stream(
-    client: Any,
-    requests: list[dict[str, Any]],
-    answers: int,
-    headers: dict[str, str] | None = None,
+    client: Any, requests: list[dict[str, Any]], headers: dict[str, str] | None = None
 ) -> list[dict[str, Any]]:
-    """Requests over one stream; so many answers, in the order in which they came."""
+    """Requests over one stream; what came, in that order, until each has its last answer."""
     came: queue.Queue[tuple[Any, Any]] = queue.Queue()
     client.start_stream(lambda result, error: came.put((result, error)), headers=headers)
     for request in requests:
@@ -80,10 +78,17 @@ def stream(
             request["model"],
             **asked(**{key: value for key, value in request.items() if key != "model"}),
         )
-    found = [ended(*came.get(timeout=WAIT_S)) for _ in range(answers)]
+    found: list[dict[str, Any]] = []
+    while sum(map(last, found)) < len(requests):
+        found.append(ended(*came.get(timeout=WAIT_S)))
     client.stop_stream()
     assert came.empty()
     return found
+
+
+def last(answer: dict[str, Any]) -> bool:
+    """Whether an answer is its request's last."""
+    return "value" not in answer or answer["value"]["parameters"]["triton_final_response"]
 
 
 def share(client: Any, name: str, key: str, size: int, values: list[Any] | None = None) -> None:
@@ -165,7 +170,7 @@ def numbers(result: Any, output: Any) -> Any:
     return array.tolist()
 
 
-OPERATIONS = {
+OPERATIONS: dict[str, Callable[..., Any]] = {
     "infer": infer,
     "async_infer": async_infer,
     "stream": stream,

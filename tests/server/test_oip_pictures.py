@@ -22,7 +22,8 @@ def scores(network: Any, name: str, pixels: NDArray[np.uint8]) -> NDArray[np.flo
     """What ONNX's own evaluator makes of pixels scaled to 0..1: (channels, h, w)."""
     planes = (pixels.transpose(2, 0, 1)[None] / 255).astype(np.float32)
     (found,) = ReferenceEvaluator(network(name)).run(None, {"x": planes})
-    return np.asarray(found)[0]
+    of_one: NDArray[np.float32] = np.asarray(found)[0]
+    return of_one
 
 
 async def infer(port: int, model: str, **options: Any) -> Any:
@@ -154,7 +155,7 @@ async def test_something_made_of_scores_can_be_asked_of_tensors_too(
         )
     (wanted,) = ReferenceEvaluator(network("stride4")).run(None, {"x": images})
     best = np.argsort(-np.asarray(wanted), axis=1, kind="stable")[:, :2]
-    np.testing.assert_allclose(answer["outputs"]["y"], wanted, atol=1e-5)
+    np.testing.assert_allclose(answer["outputs"]["y"], np.asarray(wanted), atol=1e-5)
     np.testing.assert_array_equal(answer["outputs"]["top_k_classes"], best)
 
 
