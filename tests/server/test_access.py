@@ -169,7 +169,7 @@ async def test_a_forbidden_request_of_a_stream_ends_it_and_those_before_it_are_a
     async with serve("unet", "stride4", access_tokens=tokens) as served:
         call = served.stub.PredictStream(iter(asked), metadata=ALICE)
         answered = [await call.read(), await call.read()]
-        assert await code(call) is DENIED
+        assert await call.code() is DENIED
     assert sorted(answer.id for answer in answered) == ["1", "2"]
     assert all(answer.HasField("response") for answer in answered)
 

@@ -1,4 +1,4 @@
-"""What every call passes through, on a real server and a real channel; the service is a function."""
+"""What every call passes, on a real server and a real channel; the service is one function."""
 
 from __future__ import annotations
 
