@@ -15,6 +15,7 @@ import numpy as np
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
+from anyres_server.engine.beside import weights_beside
 from anyres_server.errors import InferenceFailed, ModelBroken, Overloaded
 from anyres_server.model import Array
 
@@ -90,8 +91,13 @@ def open_engine(path: Path, threads: int) -> Engine:
     Raises:
         ModelBroken: it cannot be loaded, or its input or outputs are none that are served.
     """
+    options = _options(threads)
+    if beside := weights_beside(path):
+        options.add_external_initializers_from_files_in_memory(
+            list(beside), list(beside.values()), list(map(len, beside.values()))
+        )
     try:
-        session = ort.InferenceSession(path, _options(threads), ["CPUExecutionProvider"])
+        session = ort.InferenceSession(path, options, ["CPUExecutionProvider"])
     except ORT_ERRORS as error:
         log.warning("%s cannot be loaded: %s", path, error)
         raise ModelBroken(f"{path.name} cannot be loaded; the server's log says why") from error
