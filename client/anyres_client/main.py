@@ -50,9 +50,9 @@ EXTRAS = {
     "prometheus_client": "server",
     "pyvips": "server",
     "watchfiles": "server",
-    "pydantic_settings": "server",
     "onnx": "analyzer",
     "jinja2": "report",
+    "pyarrow": "parquet",
 }
 
 Command: TypeAlias = Callable[..., object]

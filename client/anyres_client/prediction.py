@@ -224,6 +224,12 @@ class Prediction:
             path,
         )
 
+    def encoded(self, kind: Literal["png", "jpeg"], overlay_on: Picture | None = None) -> bytes:
+        """The class map, or the overlay, as a file's contents."""
+        if overlay_on is not None:
+            return saving.encoded_drawing(self.overlay(overlay_on), kind)
+        return saving.png(self.classes, self.palette)
+
     def _tiff(self, place: georeference.Tags) -> bytes:
         return georeference.tiff(self.to_image_size(), self.palette, place)
 

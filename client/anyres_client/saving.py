@@ -41,6 +41,13 @@ def write(contents: Contents, path: str | PathLike[str]) -> None:
         writer(contents, file)
 
 
+def encoded_drawing(image: Image.Image, kind: str) -> bytes:
+    """A drawing as a file: PNG, JPEG or WEBP."""
+    file = BytesIO()
+    image.save(file, kind, quality=92)
+    return file.getvalue()
+
+
 def write_drawing(draw: Callable[[], Image.Image], path: str | PathLike[str]) -> None:
     """Draw and write to `path`, at once or not at all; nothing is drawn that cannot be written."""
     target = Path(path)
@@ -48,9 +55,10 @@ def write_drawing(draw: Callable[[], Image.Image], path: str | PathLike[str]) ->
     if kind not in DRAWING_KINDS:
         known = ", ".join(DRAWING_KINDS)
         raise InvalidRequest(f"cannot save an overlay as {target.name}: it can be {known}")
-    image = draw()
+    assert kind is not None, "it is one of those"
+    contents = encoded_drawing(draw(), kind)
     with replacing(target) as file:
-        image.save(file, kind, quality=92)
+        file.write(contents)
 
 
 def png(classes: NDArray[Any], palette: NDArray[np.uint8]) -> bytes:

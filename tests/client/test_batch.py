@@ -65,6 +65,8 @@ def test_every_image_gets_a_class_map_in_mirrored_folders_and_a_line(
     assert "6 predicted, 0 done before, 0 failed" in told
     assert files(out) == [
         *sorted(f"{name}.classes.png" for name in files(folder)),
+        "failures.jsonl",
+        "job.json",
         "results.jsonl",
     ]
     said = {line["file"]: line for line in lines(out)}
@@ -127,13 +129,20 @@ def test_a_rerun_does_what_is_no_longer_done(
     [(["--overlay"], "zones", ("1",)), ([], "things", ("1",)), ([], "zones", ("1", "2"))],
     ids=["options", "model", "version"],
 )
-def test_another_model_version_or_option_does_all_again(
-    batch: Any, fake: Any, options: list[str], model: str, versions: tuple[str, ...]
+def test_another_model_version_or_option_is_refused_or_starts_over(
+    batch: Any, fake: Any, out: Path, options: list[str], model: str, versions: tuple[str, ...]
 ) -> None:
     batch()
+    before = (out / "results.jsonl").read_bytes()
     fake.versions = versions
     fake.requests.clear()
-    assert batch(*options, model=model)[0] == 0
+    code, told = batch(*options, model=model)
+    assert code == 2
+    assert "holds another job's results" in told
+    assert "--restart" in told
+    assert not fake.requests
+    assert (out / "results.jsonl").read_bytes() == before
+    assert batch(*options, "--restart", model=model)[0] == 0
     assert len(fake.requests) == 6
     assert {request.model_version for request in fake.requests} == {versions[-1]}
 
@@ -232,7 +241,7 @@ def test_a_server_that_goes_away_ends_the_job_and_keeps_what_is_done(
             context.abort(grpc.StatusCode.UNAVAILABLE, "the server is shutting down")
 
     fake.refuse = leave
-    code, told = batch("--in-flight", "1")
+    code, told = batch("--in-flight", "1", "--patience", "0")
     assert code == 2
     assert told == f"anyres batch: the server is shutting down ({fake.address})\n"
     assert len(lines(out)) == 3

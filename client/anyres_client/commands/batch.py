@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -18,36 +19,86 @@ from anyres_client.commands.connecting import (
 )
 
 
+class Format(StrEnum):
+    """How results are laid out."""
+
+    FOLDER = "folder"
+    TAR = "tar"
+    PARQUET = "parquet"
+
+
 def batch(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of images, searched deep.")],
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE",
+            help="A folder, a pattern like 'photos/**/*.jpg', a list (.txt, .csv, .parquet) or an "
+            "archive (.zip, .tar, .tar.gz).",
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="Folder for the results.")],
     model: Annotated[str, typer.Option(help="The model.")],
-    in_flight: Annotated[int, typer.Option(min=1, help="How many images are under way.")] = 4,
     overlay: Annotated[
         bool, typer.Option("--overlay", help="Also draw each prediction on its image.")
     ] = False,
+    layout: Annotated[
+        Format, typer.Option("--as", help="Folders that mirror the images', or shards.")
+    ] = Format.FOLDER,
+    shard_size: Annotated[int, typer.Option(min=1, help="Images in a shard.")] = 1000,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True, file_okay=False, help="Folder of true class maps (PNG): adds mean IoU."
+        ),
+    ] = None,
+    in_flight: Annotated[int, typer.Option(min=1, help="How many images are under way.")] = 4,
+    mib_in_flight: Annotated[int, typer.Option(min=1, help="And how many MiB of files.")] = 256,
+    attempts: Annotated[
+        int, typer.Option(min=1, help="How often an image is tried that a busy server refuses.")
+    ] = 5,
+    patience: Annotated[
+        float, typer.Option(min=0, help="Seconds to wait for a server that went away.")
+    ] = 300.0,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Forget the results of another job in that folder.")
+    ] = False,
     timeout: Annotated[float, typer.Option(min=0.001, help="Seconds for each image.")] = 600.0,
+    as_json: Annotated[bool, typer.Option("--json", help="The summary as JSON.")] = False,
     server: Server = ADDRESS,
     token: Token = None,
     authorities: Authorities = None,
     certificate: Certificate = None,
     key: Key = None,
 ) -> None:
-    """Predict every image of a folder; run again, it does what is left.
+    """Predict every image of a folder, list or archive; run again, it does what is left.
 
-    Writes a class map (PNG with the classes' colours) for each image and one line about it to
-    results.jsonl. An image that cannot be predicted is reported and skipped; the exit code is 1
-    then.
+    Writes a class map (PNG with the classes' colours) for each image, one line about it to
+    results.jsonl, and one about each that failed to failures.jsonl. An image that cannot be
+    predicted is reported and skipped; the exit code is 1 then. Killed at any moment and run again,
+    the job loses nothing and repeats at most what was under way.
 
     Example: anyres batch photos --out results --model climate_unet
     """
     import asyncio
 
-    from anyres_client.batch import Job
-    from anyres_client.progress import run_with_progress
+    from anyres_client.jobs.job import Job
+    from anyres_client.jobs.progress import run_with_progress
 
-    job = Job(folder, out, model, overlay=overlay, in_flight=in_flight)
+    job = Job(
+        source,
+        out,
+        model,
+        overlay=overlay,
+        format=layout.value,
+        shard_size=shard_size,
+        labels=labels,
+        in_flight=in_flight,
+        bytes_in_flight=mib_in_flight * 2**20,
+        attempts=attempts,
+        patience_s=patience,
+        restart=restart,
+    )
     connected = connection(server, token, authorities, certificate, key)
-    summary = asyncio.run(run_with_progress(job, connected, timeout))
+    summary = asyncio.run(run_with_progress(job, connected, timeout, as_json=as_json))
     if summary.failed:
         raise typer.Exit(1)

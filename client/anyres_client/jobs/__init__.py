@@ -1,0 +1,1 @@
+"""Batch jobs: many images, whole results only, nothing twice, nothing lost."""

@@ -1,0 +1,246 @@
+"""Many images through one model: a bounded number of images and bytes under way, never one twice.
+
+    source -> (bytes in flight) -> read -> predict, patiently -> render -> sink, journal
+
+Reading, uploading, computing and writing overlap, because several images are under way. An image
+that cannot be predicted goes to failures.jsonl and the others go on; a server that stays away ends
+the job. Run again, the job does what is left: an image counts as done where the journal says so of
+the same file and its results are there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from anyres_client.answers import ModelSummary
+from anyres_client.async_client import AsyncClient
+from anyres_client.errors import (
+    ClientError,
+    DeadlineExceeded,
+    InvalidRequest,
+    ModelNotFound,
+    Overloaded,
+    ServerFailed,
+)
+from anyres_client.jobs import sources
+from anyres_client.jobs.fingerprint import Fingerprint, card_sha256, held
+from anyres_client.jobs.flight import Flight
+from anyres_client.jobs.items import Found, Item, Unusable
+from anyres_client.jobs.job import Job, Outcome, Summary
+from anyres_client.jobs.journal import FAILURES, RESULTS, Journal
+from anyres_client.jobs.patience import Patience
+from anyres_client.jobs.scores import Counts, counts, label, scores
+from anyres_client.jobs.sinks import Folder, Parquet, Sink, Tar
+from anyres_client.prediction import Prediction
+
+SKIPPED = (InvalidRequest, Overloaded, DeadlineExceeded, ServerFailed)  # of one image; others end
+FATAL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}  # nothing more can be written
+
+Begin: TypeAlias = Callable[[int], None]  # images done before
+Report: TypeAlias = Callable[[Outcome], None]
+
+
+async def run(job: Job, client: AsyncClient, begin: Begin, report: Report) -> Summary:
+    """Do what is left of a job.
+
+    Raises:
+        ClientError: the source, the folder or the model are wrong, or the server stays away.
+    """
+    fingerprint, version = await _fingerprint(job, client)
+    found = sources.found(job.source, job.out)
+    with ExitStack() as stack:
+        try:
+            job.out.mkdir(parents=True, exist_ok=True)
+            goes_on = stack.enter_context(held(job.out, fingerprint, restart=job.restart))
+            running = _Running(job, client, version, report)
+            running.open(goes_on=goes_on)
+        except OSError as error:
+            raise unwritable(job.out, error) from error
+        stack.callback(running.close)
+        begin(len(running.journal.done))
+        await running.all(found)
+        return running.summary()
+
+
+def unwritable(path: Path, error: OSError) -> InvalidRequest:
+    """A file or folder that cannot be written, in words."""
+    return InvalidRequest(f"cannot write {path}: {error.strerror or error}")
+
+
+async def _fingerprint(job: Job, client: AsyncClient) -> tuple[Fingerprint, str]:
+    """What makes the job this job, and the version that will answer, so that another is noticed."""
+    models: dict[str, ModelSummary] = {model.name: model for model in await client.models()}
+    if job.model not in models:
+        there = ", ".join(models) or "none"
+        raise ModelNotFound(f"there is no model {job.model!r}; there are {there}")
+    if not models[job.model].ready:
+        raise ModelNotFound(f"model {job.model!r} is not ready: {models[job.model].reason}")
+    version = models[job.model].versions[-1]
+    card = await client.model(job.model, version)
+    said = {
+        "source": job.source_path,
+        "model": job.model,
+        "version": version,
+        "card_sha256": card_sha256(card),
+        "overlay": job.overlay,
+        "format": job.format,
+        "labels": job.labels_path,
+    }
+    return said, version
+
+
+class NoRoom(ClientError):
+    """Nothing more can be written: the disk is full or read-only."""
+
+
+@dataclass
+class _Running:
+    """A job under way: it counts."""
+
+    job: Job
+    client: AsyncClient
+    version: str
+    report: Report
+    done: int = 0
+    failed: int = 0
+    _counts: list[Counts] = field(default_factory=list)
+    _names: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        """Nothing is opened yet."""
+        out = self.job.out
+        self.journal = Journal(out / RESULTS)
+        self.failures = Journal(out / FAILURES)
+        self.sink = _sink(self.job, self.journal)
+        self.flight = Flight(self.job.bytes_in_flight)
+        self.patience = Patience(self.job.attempts, self.job.patience_s)
+
+    def open(self, *, goes_on: bool) -> None:
+        """Read what is done; forget it where this is another job."""
+        self.journal.open(self.sink.holds)
+        if not goes_on:
+            _forget(self.job.out, self.journal)
+        self.failures.replace()
+        self.sink.open()
+        self._counts += [line["counts"] for line in self.journal.done.values() if "counts" in line]
+
+    def close(self) -> None:
+        """Finish what is begun."""
+        self.sink.close()
+        self.journal.close()
+
+    async def all(self, found: Iterator[Found]) -> None:
+        """Every image that is not done, a few at a time."""
+        todo: asyncio.Queue[Found | None] = asyncio.Queue(2 * self.job.in_flight)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._produce(found, todo))
+                for _ in range(self.job.in_flight):
+                    group.create_task(self._consume(todo))
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from errors
+
+    async def _produce(self, found: Iterator[Found], todo: asyncio.Queue[Found | None]) -> None:
+        """Walks the source off the event loop, and never further than the queue has room."""
+        while batch := await asyncio.to_thread(self._left, found, self.job.in_flight):
+            for each in batch:
+                await todo.put(each)
+        for _ in range(self.job.in_flight):
+            await todo.put(None)
+
+    def _left(self, found: Iterator[Found], count: int) -> list[Found]:
+        """The next images that are not done."""
+        batch: list[Found] = []
+        for each in map(self._once, found):
+            line = self.journal.done.get(each.name)
+            if line is None or isinstance(each, Unusable) or line.get("stamp") != each.stamp:
+                batch.append(each)
+            if len(batch) == count:
+                break
+        return batch
+
+    def _once(self, each: Found) -> Found:
+        """An image; or what to say of it, where one before it has its name."""
+        if each.name in self._names:
+            return Unusable(each.name, "another image of this job has its name")
+        self._names.add(each.name)
+        return each
+
+    async def _consume(self, todo: asyncio.Queue[Found | None]) -> None:
+        while (each := await todo.get()) is not None:
+            outcome = await self._outcome(each)
+            if outcome.failure:
+                self.failed += 1
+                self.failures.append(
+                    {"file": outcome.file, "error": outcome.error, "reason": outcome.failure}
+                )
+            else:
+                self.done += 1
+            self.report(outcome)
+
+    async def _outcome(self, each: Found) -> Outcome:
+        if isinstance(each, Unusable):
+            return Outcome(each.name, failure=each.reason, error=InvalidRequest.__name__)
+        try:
+            async with self.flight.carrying(each.size):
+                return await self._predicted(each)
+        except SKIPPED as error:
+            return Outcome(each.name, failure=str(error), error=type(error).__name__)
+
+    async def _predicted(self, item: Item) -> Outcome:
+        encoded = await asyncio.to_thread(item.read)
+        outputs = ("classes", "overlay") if self.job.overlay else ("classes",)
+        prediction = await self.patience.ask(
+            lambda: self.client.predict(
+                encoded, model=self.job.model, version=self.version, output=outputs
+            )
+        )
+        await asyncio.to_thread(self._keep, item, encoded, prediction)
+        height, width = prediction.image_size
+        return Outcome(item.name, megapixels=height * width / 1e6)
+
+    def _keep(self, item: Item, encoded: bytes, prediction: Prediction) -> None:
+        line: dict[str, Any] = {"file": item.name, "stamp": item.stamp}
+        line |= prediction.summary(shares=10)
+        if self.job.labels is not None:
+            true = label(self.job.labels, item.name)
+            line["counts"] = counts(true, prediction.to_image_size())
+            self._counts.append(line["counts"])
+        files = {"classes.png": prediction.encoded("png")}
+        if self.job.overlay:
+            files["overlay.jpg"] = prediction.encoded("jpeg", overlay_on=encoded)
+        try:
+            self.sink.add(line, files)
+        except OSError as error:
+            if error.errno in FATAL:
+                raise NoRoom(str(unwritable(self.job.out, error))) from error
+            raise unwritable(self.job.out / item.name, error) from error
+
+    def summary(self) -> Summary:
+        """How it went."""
+        return Summary(self.done, len(self.journal.done), self.failed, scores(self._counts))
+
+
+def _sink(job: Job, journal: Journal) -> Sink:
+    match job.format:
+        case "folder":
+            return Folder(job.out, journal)
+        case "tar":
+            return Tar(job.out, journal, job.shard_size)
+        case "parquet":
+            return Parquet(job.out, journal, job.shard_size)
+
+
+def _forget(out: Path, journal: Journal) -> None:
+    """Remove what another job has written here, as far as its journal speaks of it."""
+    for line in journal.done.values():
+        for name in {*line.get("results", []), *filter(None, [line.get("shard")])}:
+            (out / name).unlink(missing_ok=True)
+    journal.done.clear()
+    journal.replace()

@@ -1,0 +1,85 @@
+"""Where a job's images come from: a folder, a pattern, a list or an archive, by what is named.
+
+photos/               every image below it; links to folders are not followed
+"photos/**/*.jpg"     what the pattern finds
+list.txt .csv .parquet    what is listed there
+a.zip  a.tar  a.tar.gz    what is in there, without unpacking
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import NoReturn
+
+from anyres_client.atomic import TEMPORARY
+from anyres_client.errors import InvalidRequest
+from anyres_client.jobs import archives, manifests
+from anyres_client.jobs.items import Found, from_file, is_image
+
+MAGIC = frozenset("*?[")
+READERS: Mapping[str, Callable[[Path], Iterator[Found]]] = {
+    ".txt": manifests.lines,
+    ".csv": manifests.table,
+    ".parquet": manifests.parquet,
+    ".zip": archives.zipped,
+    **dict.fromkeys(archives.TARS, archives.tarred),
+}
+
+
+def found(source: str, out: Path) -> Iterator[Found]:
+    """Every image of a source; results that lie within it are left out.
+
+    Raises:
+        InvalidRequest: there is no such source, or it cannot be read.
+    """
+    path = Path(source)
+    if path.is_dir():
+        if path.resolve().is_relative_to(out.resolve()):
+            raise InvalidRequest(f"the results need a folder of their own: {out} holds the images")
+        return _folder(path, out)
+    if path.is_file():
+        return _file(path)
+    if MAGIC & set(source):
+        return _pattern(source, out)
+    raise InvalidRequest(f"there is no folder, list, archive or pattern {source}")
+
+
+def _file(path: Path) -> Iterator[Found]:
+    kind = next((suffix for suffix in READERS if path.name.lower().endswith(suffix)), None)
+    if kind is None and is_image(path.name):
+        return iter([from_file(path.name, path)])
+    if kind is None:
+        raise InvalidRequest(f"{path} is no list and no archive: those are {', '.join(READERS)}")
+    if not path.stat().st_size:
+        raise InvalidRequest(f"{path} is empty: 0 bytes")
+    return READERS[kind](path)
+
+
+def _folder(source: Path, out: Path) -> Iterator[Found]:
+    for folder, subfolders, files in os.walk(source, onerror=_unreadable):
+        here = Path(folder)
+        subfolders[:] = sorted(
+            name
+            for name in subfolders
+            if not name.startswith(".") and (here / name).resolve() != out.resolve()
+        )
+        for name in sorted(files):
+            if is_image(name) and not name.startswith(TEMPORARY):
+                path = here / name
+                yield from_file(path.relative_to(source).as_posix(), path)
+
+
+def _pattern(pattern: str, out: Path) -> Iterator[Found]:
+    parts = Path(pattern).parts
+    magic = next(index for index, part in enumerate(parts) if MAGIC & set(part))
+    home, results = Path(*parts[:magic]), out.resolve()
+    for path in sorted(home.glob("/".join(parts[magic:]))):
+        ours = path.resolve().is_relative_to(results)
+        if is_image(path.name) and not path.is_dir() and not ours:
+            yield from_file(path.relative_to(home).as_posix(), path)
+
+
+def _unreadable(error: OSError) -> NoReturn:
+    raise InvalidRequest(f"cannot read {error.filename}: {error.strerror}") from error
