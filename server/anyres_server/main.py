@@ -20,8 +20,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import grpc.aio
-
 from anyres_analyzer import analyze
 from anyres_proto.anyres.v1 import dense_prediction_pb2_grpc as pb_grpc
 from anyres_server.dense import service
@@ -42,7 +40,7 @@ from anyres_server.repository.opening import repository_of
 from anyres_server.repository.repository import Repository
 from anyres_server.repository.watching import watching
 from anyres_server.routing.router import Limits, Router
-from anyres_server.rpc.front import front
+from anyres_server.rpc.front import Front, front
 from anyres_server.schedule.admission import Admission, Budget, admission
 from anyres_server.schedule.batching import Batcher, BatchPolicy
 from anyres_server.settings.per_model import ModelSettings
@@ -93,7 +91,7 @@ async def running_server(
         batcher = await stack.enter_async_context(_batching(settings, networks))
         bounds = Bounds(settings.limits.image_pixels, settings.limits.message_bytes)
         inference = Inference(admitted, _router(settings, admitted), batcher, pixels, bounds)
-        _add_services(entrance.server, settings, repository, inference, statistics)
+        _add_services(entrance, settings, repository, inference, statistics)
         port = entrance.listen()
         await entrance.server.start()
         try:
@@ -202,7 +200,7 @@ def _router(settings: Settings, admitted: Admission) -> Router:
 
 
 def _add_services(
-    server: grpc.aio.Server,
+    entrance: Front,
     settings: Settings,
     repository: Repository,
     inference: Inference,
@@ -214,8 +212,15 @@ def _add_services(
         stream_in_flight=settings.limits.stream_in_flight,
         upload_bytes=settings.limits.message_bytes,
     )
-    pb_grpc.add_DensePredictionServiceServicer_to_server(dense, server)
-    oip.add_to(server, settings.limits, repository, inference, statistics)
+    pb_grpc.add_DensePredictionServiceServicer_to_server(dense, entrance.server)
+    oip.add_to(
+        entrance.server,
+        settings.limits,
+        repository,
+        inference,
+        statistics,
+        traced=entrance.traced,
+    )
 
 
 def _prometheus(

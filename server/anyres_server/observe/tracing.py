@@ -18,6 +18,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from anyres_server.errors import StartFailed
 from anyres_server.observe.asked import Asked, asked
 from anyres_server.observe.events import Answered, Event
+from anyres_server.observe.share import Share
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider as Sending
@@ -90,7 +91,7 @@ def describe(event: Event) -> None:
         )
 
 
-def provider(traces_to: str | None, share: float) -> AbstractContextManager[TracerProvider]:
+def provider(traces_to: str | None, share: Share) -> AbstractContextManager[TracerProvider]:
     """Where spans go: to a collector, or else wherever this process's own provider sends them.
 
     Raises:
@@ -102,7 +103,7 @@ def provider(traces_to: str | None, share: float) -> AbstractContextManager[Trac
 
 
 @contextmanager
-def _sending(traces_to: str, share: float) -> Iterator[TracerProvider]:
+def _sending(traces_to: str, share: Share) -> Iterator[TracerProvider]:
     sending = _provider(traces_to, share)
     try:
         yield sending
@@ -110,19 +111,21 @@ def _sending(traces_to: str, share: float) -> Iterator[TracerProvider]:
         sending.shutdown()  # sends what it still has
 
 
-def _provider(traces_to: str, share: float) -> Sending:
+def _provider(traces_to: str, share: Share) -> Sending:
     try:
         from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
         from opentelemetry.sdk.resources import Resource
         from opentelemetry.sdk.trace import TracerProvider as Sending
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
-        from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
+        from opentelemetry.sdk.trace.sampling import ParentBased
+
+        from anyres_server.observe.sampling import ShareSampler
     except ModuleNotFoundError as error:
         raise StartFailed(
             "observe.traces_to needs more packages: pip install 'anyres[server,otel]'"
         ) from error
     sending = Sending(
-        sampler=ParentBased(TraceIdRatioBased(share)),
+        sampler=ParentBased(ShareSampler(share)),
         resource=Resource.create({"service.name": NAME}),
         shutdown_on_exit=False,
     )

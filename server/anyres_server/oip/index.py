@@ -8,7 +8,7 @@ from anyres_proto.inference import grpc_service_pb2 as pb
 from anyres_server.errors import InvalidRequest, ModelNotFound
 from anyres_server.model import Model
 from anyres_server.oip.shown import quoted
-from anyres_server.repository.repository import Broken, Entry
+from anyres_server.repository.entries import Broken, Entry
 
 KNOWN = ("unload_dependents",)  # nothing depends on a model here, so it changes nothing
 

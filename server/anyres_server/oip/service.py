@@ -19,6 +19,7 @@ from anyres_proto.inference import grpc_service_pb2 as pb
 from anyres_proto.inference import grpc_service_pb2_grpc as pb_grpc
 from anyres_server.inference.inference import Inference
 from anyres_server.model import Model
+from anyres_server.observe.share import Share
 from anyres_server.oip import index
 from anyres_server.oip.answers import Answers
 from anyres_server.oip.log_settings import log_settings
@@ -27,6 +28,7 @@ from anyres_server.oip.request import Asked, understood
 from anyres_server.oip.shared_memory import Regions
 from anyres_server.oip.statistics import Statistics
 from anyres_server.oip.streaming import Stream
+from anyres_server.oip.trace_settings import trace_settings
 from anyres_server.repository.repository import Repository
 from anyres_server.settings.sections import Limits
 
@@ -42,7 +44,6 @@ EXTENSIONS = (
     "parameters",
     "statistics",
 )
-SHARED_MEMORY = "system_shared_memory"
 
 
 def add_to(
@@ -51,12 +52,19 @@ def add_to(
     repository: Repository,
     inference: Inference,
     statistics: Statistics,
+    *,
+    traced: Share | None,
 ) -> None:
-    """Let a server speak the protocol."""
+    """Let a server speak the protocol; `traced` is None where no traces are sent."""
     regions = Regions(limits.shared_regions, limits.message_bytes)
     # Abstract only in the stubs: a call that it lacks is answered UNIMPLEMENTED.
     service = OpenInferenceService(  # type: ignore[abstract]
-        repository, inference, statistics, regions, stream_in_flight=limits.stream_in_flight
+        repository,
+        inference,
+        statistics,
+        regions,
+        traced,
+        stream_in_flight=limits.stream_in_flight,
     )
     pb_grpc.add_GRPCInferenceServiceServicer_to_server(service, server)
 
@@ -70,6 +78,7 @@ class OpenInferenceService(pb_grpc.GRPCInferenceServiceServicer):
         inference: Inference,
         statistics: Statistics,
         regions: Regions,
+        traced: Share | None,
         *,
         stream_in_flight: int,
     ) -> None:
@@ -77,6 +86,7 @@ class OpenInferenceService(pb_grpc.GRPCInferenceServiceServicer):
         self._inference = inference
         self._statistics = statistics
         self._regions = regions
+        self._traced = traced
         self._stream_in_flight = stream_in_flight
         self._answers = Answers(inference)
 
@@ -90,7 +100,7 @@ class OpenInferenceService(pb_grpc.GRPCInferenceServiceServicer):
         self, request: pb.ServerReadyRequest, context: Context
     ) -> pb.ServerReadyResponse:
         """Say whether requests are let in."""
-        return pb.ServerReadyResponse(ready=self._inference.open)
+        return pb.ServerReadyResponse(ready=self._inference.open and self._repository.ready)
 
     async def ModelReady(
         self, request: pb.ModelReadyRequest, context: Context
@@ -105,9 +115,10 @@ class OpenInferenceService(pb_grpc.GRPCInferenceServiceServicer):
         self, request: pb.ServerMetadataRequest, context: Context
     ) -> pb.ServerMetadataResponse:
         """Say what this server is."""
-        shared = (SHARED_MEMORY,) if self._regions.served else ()
+        set_up = {"system_shared_memory": self._regions.served, "trace": bool(self._traced)}
+        extensions = [*EXTENSIONS, *(name for name, served in set_up.items() if served)]
         return pb.ServerMetadataResponse(
-            name="anyres", version=version("anyres"), extensions=(*EXTENSIONS, *shared)
+            name="anyres", version=version("anyres"), extensions=extensions
         )
 
     async def ModelMetadata(
@@ -187,6 +198,12 @@ class OpenInferenceService(pb_grpc.GRPCInferenceServiceServicer):
     ) -> pb.LogSettingsResponse:
         """Change how much is logged, and say how much that is."""
         return log_settings(request, logging.getLogger())
+
+    async def TraceSetting(
+        self, request: pb.TraceSettingRequest, context: Context
+    ) -> pb.TraceSettingResponse:
+        """Change which requests are traced, and say which those are."""
+        return trace_settings(request, self._traced)
 
     async def ModelInfer(
         self, request: pb.ModelInferRequest, context: Context

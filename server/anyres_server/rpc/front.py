@@ -25,6 +25,7 @@ from grpc_reflection.v1alpha import reflection
 
 from anyres_server.errors import StartFailed
 from anyres_server.observe.events import Tell, telling
+from anyres_server.observe.share import Share
 from anyres_server.observe.tracing import Tracing, describe, provider
 from anyres_server.rpc import health
 from anyres_server.rpc.access import Access, charging
@@ -59,6 +60,7 @@ class Front:
     passage: Passage
     settings: Settings
     credentials: grpc.ServerCredentials | None
+    traced: Share | None  # how many requests are; None where no collector is named
 
     def listen(self) -> int:
         """Take the port; its number.
@@ -111,9 +113,8 @@ async def front(settings: Settings, services: Iterable[str], tell: Tell) -> Asyn
             _warn_of_plain_tokens(settings)
         messages = Messages(settings.memory.resident)
         await stack.enter_async_context(messages.watched())
-        spans = stack.enter_context(
-            provider(settings.observe.traces_to, settings.observe.traced_share)
-        )
+        traced = Share(settings.observe.traced_share)
+        spans = stack.enter_context(provider(settings.observe.traces_to, traced))
         everyone = Pace("all callers", limits.requests_per_s, limits.megapixels_per_s)
         tell = telling([tell, charging(everyone), describe])
         passage = Passage(
@@ -130,7 +131,8 @@ async def front(settings: Settings, services: Iterable[str], tell: Tell) -> Asyn
         if access.reflection:
             names = (*services, health.NAME, reflection.SERVICE_NAME)
             reflection.enable_server_reflection(names, server)
-        yield Front(server, checks, tell, passage, settings, secure)
+        sent = traced if settings.observe.traces_to else None
+        yield Front(server, checks, tell, passage, settings, secure, sent)
 
 
 def _options(limits: Limits) -> list[tuple[str, int]]:

@@ -1,0 +1,112 @@
+"""What a stock client changes while the server runs: the models that are loaded, the log."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.server.stock import stock
+
+ZEROS = {"model": "stride4", "name": "x", "values": np.zeros((1, 3, 8, 8)).tolist()}
+
+
+@pytest.fixture
+def level() -> Iterator[int]:
+    """The level of the log, which is the same after the test."""
+    root = logging.getLogger()
+    before = root.level
+    root.setLevel(logging.INFO)
+    yield logging.INFO
+    root.setLevel(before)
+
+
+async def test_a_model_is_unloaded_and_loaded_again(serve: Any) -> None:
+    async with serve("stride4", "grey") as served:
+        outcomes = await stock(
+            served.server.port,
+            ("infer", ZEROS),
+            ("unload_model", {"model_name": "stride4", "unload_dependents": True}),
+            ("is_model_ready", {"model_name": "stride4"}),
+            ("infer", ZEROS),
+            ("get_model_repository_index", {"as_json": True}),
+            ("load_model", {"model_name": "stride4"}),
+            ("is_model_ready", {"model_name": "stride4"}),
+            ("infer", ZEROS),
+        )
+    first, _, gone, refused, index, _, there, again = outcomes
+    assert gone["value"] is False
+    assert refused["status"] == "StatusCode.FAILED_PRECONDITION"
+    states = {row["name"]: row["state"] for row in index["value"]["models"]}
+    assert states == {"grey": "READY", "stride4": "UNAVAILABLE"}
+    assert there["value"] is True
+    assert again["value"]["outputs"] == first["value"]["outputs"]
+
+
+async def test_what_cannot_be_loaded_is_refused_with_its_reason(serve: Any) -> None:
+    cases = [
+        (("load_model", {"model_name": "no"}), "NOT_FOUND", "there is no model 'no'"),
+        (("unload_model", {"model_name": "no"}), "NOT_FOUND", "there is no model 'no'"),
+        (
+            ("load_model", {"model_name": "stride4", "config": "{}"}),
+            "INVALID_ARGUMENT",
+            "option 'config' is not served",
+        ),
+    ]
+    async with serve("stride4") as served:
+        outcomes = await stock(served.server.port, *(call for call, _, _ in cases))
+    for outcome, (_, code, words) in zip(outcomes, cases, strict=True):
+        assert outcome["status"] == f"StatusCode.{code}"
+        assert words in outcome["message"]
+
+
+async def test_the_log_is_as_wordy_as_one_asks_from_that_moment_on(serve: Any, level: int) -> None:
+    root = logging.getLogger()
+    found = []
+    async with serve("stride4") as served:
+        for settings in (
+            {},
+            {"log_info": False},
+            {"log_warning": False},
+            {"log_verbose_level": 1, "log_info": True, "log_warning": True},
+            {"log_verbose_level": 0},
+        ):
+            (outcome,) = await stock(
+                served.server.port, ("update_log_settings", {"settings": settings, "as_json": True})
+            )
+            found.append((outcome["value"]["settings"], root.level))
+        (now,) = await stock(served.server.port, ("get_log_settings", {"as_json": True}))
+    info = {
+        "log_verbose_level": {"uint32_param": 0},
+        "log_info": {"bool_param": True},
+        "log_warning": {"bool_param": True},
+        "log_error": {"bool_param": True},
+    }
+    off = {"bool_param": False}
+    assert found == [
+        (info, logging.INFO),
+        (info | {"log_info": off}, logging.WARNING),
+        (info | {"log_info": off, "log_warning": off}, logging.ERROR),
+        (info | {"log_verbose_level": {"uint32_param": 1}}, logging.DEBUG),
+        (info, logging.INFO),
+    ]
+    assert now["value"]["settings"] == info
+
+
+async def test_a_log_setting_that_is_unknown_or_contradicts_another_changes_nothing(
+    serve: Any, level: int
+) -> None:
+    wrong = [
+        ({"log_file": "/etc/passwd"}, "'log_file' is not one that can be changed"),
+        ({"log_warning": False}, "with all graver ones; that would be log_verbose_level off"),
+        ({"log_info": False, "log_colour": 1}, "'log_colour'"),
+    ]
+    calls = [("update_log_settings", {"settings": settings}) for settings, _ in wrong]
+    async with serve("stride4") as served:
+        outcomes = await stock(served.server.port, *calls)
+    for outcome, (_, words) in zip(outcomes, wrong, strict=True):
+        assert outcome["status"] == "StatusCode.INVALID_ARGUMENT"
+        assert words in outcome["message"]
+    assert logging.getLogger().level == level
