@@ -52,7 +52,14 @@ async def test_a_server_that_stops_is_alive_but_not_ready_and_finishes_what_it_b
     opening: Any = partial(_open, held)
     async with AsyncExitStack() as stack:
         running = running_server(
-            Settings.model_validate({"models": models, "port": 0, "compute": {"threads": 1}}),
+            Settings.model_validate(
+                {
+                    "models": models,
+                    "port": 0,
+                    "compute": {"threads": 1},
+                    "repository": {"warm_up_s": 0},
+                }
+            ),
             opening=opening,
         )
         server = await stack.enter_async_context(running)

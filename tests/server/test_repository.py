@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +16,35 @@ from anyres_analyzer import analyze
 from anyres_proto.card import METADATA_KEY
 from anyres_server.engine.session import open_engine
 from anyres_server.errors import ModelBroken, ModelNotFound, StartFailed
-from anyres_server.repository.repository import Repository, load_repository
+from anyres_server.model import LoadedNetwork
+from anyres_server.repository.loading import loader
+from anyres_server.repository.opening import repository_of
+from anyres_server.repository.repository import Repository
+from anyres_server.settings.per_model import ModelSettings
+from anyres_server.settings.sections import RepositorySettings
 
 
-def load(folder: Path) -> Repository:
-    return load_repository(folder, partial(open_engine, threads=1), analyze)
+@asynccontextmanager
+async def _lent(amount: int) -> AsyncIterator[None]:
+    yield
+
+
+def opened(path: Path, settings: ModelSettings) -> LoadedNetwork:
+    return open_engine(path, threads=1)
+
+
+async def load(folder: Path, **settings: Any) -> Repository:
+    with ThreadPoolExecutor(1) as pool:
+        repository = repository_of(
+            folder,
+            RepositorySettings.model_validate({"warm_up_s": 0} | settings),
+            pool=pool,
+            load=loader(opened, analyze),
+            lent=_lent,
+            note=lambda *measured: None,
+        )
+        await repository.start()
+    return repository
 
 
 @pytest.fixture
@@ -32,31 +58,33 @@ def versions(models: Path, save_model: Any) -> Path:
     return models
 
 
-def test_without_a_version_the_newest_by_number_is_meant(versions: Path) -> None:
-    repository = load(versions)
+async def test_without_a_version_the_newest_by_number_is_meant(versions: Path) -> None:
+    repository = await load(versions)
     assert list(repository.versions("net")) == ["2", "10"]
     assert repository.get("net").version == "10"
     assert repository.get("net", "2").version == "2"
     assert repository.get("grey").version == "1"
 
 
-def test_the_newest_that_works_stands_in_for_a_newer_one_that_is_broken(versions: Path) -> None:
+async def test_the_newest_that_works_stands_in_for_a_newer_one_that_is_broken(
+    versions: Path,
+) -> None:
     (versions / "net" / "10" / "model.onnx").write_bytes(b"")
-    repository = load(versions)
+    repository = await load(versions)
     assert repository.get("net").version == "2"
     with pytest.raises(ModelBroken, match="not an ONNX model"):
         repository.get("net", "10")
 
 
-def test_an_unknown_name_or_version_is_answered_with_those_there_are(versions: Path) -> None:
-    repository = load(versions)
+async def test_an_unknown_name_or_version_is_answered_with_those_there_are(versions: Path) -> None:
+    repository = await load(versions)
     with pytest.raises(ModelNotFound, match="there are: grey, net"):
         repository.get("nett")
     with pytest.raises(ModelNotFound, match="no version '3'; there are 2, 10"):
         repository.get("net", "3")
 
 
-def test_two_files_that_claim_one_version_are_both_left_alone(
+async def test_two_files_that_claim_one_version_are_both_left_alone(
     models: Path, save_model: Any
 ) -> None:
     place = models / "grey" / "1"
@@ -64,12 +92,12 @@ def test_two_files_that_claim_one_version_are_both_left_alone(
     save_model("grey").rename(place / "model.onnx")
     save_model("grey")
     with pytest.raises(ModelBroken, match="two files claim"):
-        load(models).get("grey")
+        (await load(models)).get("grey")
 
 
-def test_a_file_without_a_card_gets_one_from_its_graph(models: Path, save_model: Any) -> None:
+async def test_a_file_without_a_card_gets_one_from_its_graph(models: Path, save_model: Any) -> None:
     save_model("stride4")
-    card = load(models).get("stride4").card
+    card = (await load(models)).get("stride4").card
     assert (card.task, card.input.colour) == ("unknown", "RGB")
     assert list(card.output.stride) == [4, 4]
     assert card.tiling.exact
@@ -83,7 +111,7 @@ def test_a_file_without_a_card_gets_one_from_its_graph(models: Path, save_model:
         ('{"name": "x", "task": "painting"}', "card is wrong at task"),
     ],
 )
-def test_a_card_that_is_wrong_is_said_to_be_wrong_and_where(
+async def test_a_card_that_is_wrong_is_said_to_be_wrong_and_where(
     models: Path, save_model: Any, text: str, problem: str
 ) -> None:
     path = save_model("grey")
@@ -91,13 +119,15 @@ def test_a_card_that_is_wrong_is_said_to_be_wrong_and_where(
     onnx.helper.set_model_props(model, {METADATA_KEY: text})
     onnx.save(model, path)
     with pytest.raises(ModelBroken, match=problem):
-        load(models).get("grey")
+        (await load(models)).get("grey")
 
 
-def test_a_card_that_contradicts_its_graph_is_not_served(models: Path, save_model: Any) -> None:
+async def test_a_card_that_contradicts_its_graph_is_not_served(
+    models: Path, save_model: Any
+) -> None:
     save_model("grey", outputs=[{"name": "y", "channels": 7, "dense": True}])
     with pytest.raises(ModelBroken, match=r"served are \(n, 7\)"):
-        load(models).get("grey")
+        (await load(models)).get("grey")
 
 
 @pytest.mark.parametrize(
@@ -107,7 +137,7 @@ def test_a_card_that_contradicts_its_graph_is_not_served(models: Path, save_mode
         ("float", "string", "'y' is a tensor(string); given are tensors of numbers"),
     ],
 )
-def test_what_is_no_image_or_no_numbers_is_not_served(
+async def test_what_is_no_image_or_no_numbers_is_not_served(
     models: Path, taken: str, given: str, said: str
 ) -> None:
     text = f"""<ir_version: 8, opset_import: ["" : 17]>
@@ -115,17 +145,17 @@ def test_what_is_no_image_or_no_numbers_is_not_served(
     {{ y = Cast <to={1 if given == "float" else 8}> (x) }}"""
     onnx.save(onnx.parser.parse_model(text), models / "net.onnx")
     with pytest.raises(ModelBroken) as caught:
-        load(models).get("net")
+        (await load(models)).get("net")
     assert said in str(caught.value)
 
 
 @pytest.mark.parametrize(("given", "number"), [("float16", 10), ("double", 11), ("int64", 7)])
-def test_numbers_of_other_types_are_served(models: Path, given: str, number: int) -> None:
+async def test_numbers_of_other_types_are_served(models: Path, given: str, number: int) -> None:
     text = f"""<ir_version: 8, opset_import: ["" : 17]>
     net (float[N,3,H,W] x) => (float[N,3,P,Q] y, {given}[N,3,R,S] z)
     {{ y = Relu (x) z = Cast <to={number}> (x) }}"""
     onnx.save(onnx.parser.parse_model(text), models / "net.onnx")
-    card = load(models).get("net").card
+    card = (await load(models)).get("net").card
     assert [output.dtype for output in card.outputs] == ["float32", np.dtype(given).name]
 
 
@@ -137,32 +167,34 @@ def test_numbers_of_other_types_are_served(models: Path, given: str, number: int
         ("name", "z", "input 'z' is float32 NCHW"),
     ],
 )
-def test_a_card_whose_input_is_not_its_graphs_is_not_served(
+async def test_a_card_whose_input_is_not_its_graphs_is_not_served(
     models: Path, save_model: Any, field: str, value: str, said: str
 ) -> None:
     grey = {"name": "x", "channels": 1, "colour": "GRAY", "mean": [0], "std": [1]}
     save_model("grey", input=grey)
-    assert load(models).get("grey").card.input.name == "x"
+    assert (await load(models)).get("grey").card.input.name == "x"
     save_model("grey", input=grey | {field: value})
     with pytest.raises(ModelBroken) as caught:
-        load(models).get("grey")
+        (await load(models)).get("grey")
     assert said in str(caught.value)
 
 
-def test_a_card_that_speaks_of_other_outputs_is_not_served(models: Path, save_model: Any) -> None:
+async def test_a_card_that_speaks_of_other_outputs_is_not_served(
+    models: Path, save_model: Any
+) -> None:
     save_model("grey", outputs=[{"name": "z", "channels": 2, "dense": True}])
     with pytest.raises(ModelBroken, match=r"output 'z' \(float32\); its graph gives 'y'"):
-        load(models).get("grey")
+        (await load(models)).get("grey")
 
 
-def test_a_reason_names_the_file_and_not_where_it_lies(models: Path) -> None:
+async def test_a_reason_names_the_file_and_not_where_it_lies(models: Path) -> None:
     (models / "cut.onnx").write_bytes(b"\x08")
     with pytest.raises(ModelBroken) as caught:
-        load(models).get("cut")
+        (await load(models)).get("cut")
     assert "cut.onnx" in str(caught.value)
     assert str(models) not in str(caught.value)
 
 
-def test_a_folder_that_is_not_there_is_a_reason_not_to_start(tmp_path: Path) -> None:
+async def test_a_folder_that_is_not_there_is_a_reason_not_to_start(tmp_path: Path) -> None:
     with pytest.raises(StartFailed, match="no folder"):
-        load(tmp_path / "nowhere")
+        await load(tmp_path / "nowhere")

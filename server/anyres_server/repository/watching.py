@@ -30,32 +30,38 @@ async def watching(
     if not settings.watch:
         yield
         return
-    changed, stopping = asyncio.Event(), asyncio.Event()
+    task = asyncio.create_task(_watch(repository, folder, settings))
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def _watch(repository: Repository, folder: Path, settings: RepositorySettings) -> None:
+    changed = asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
-        told = tasks.create_task(_told(folder, changed, stopping, settings.poll_s))
-        renewing = tasks.create_task(_renewing(repository, changed, settings))
-        try:
-            yield
-        finally:
-            stopping.set()
-            told.cancel()
-            renewing.cancel()
+        tasks.create_task(_told(folder, changed, settings.poll_s))
+        tasks.create_task(_renewing(repository, changed, settings))
 
 
 async def _renewing(
     repository: Repository, changed: asyncio.Event, settings: RepositorySettings
 ) -> None:
     while True:
-        settled = await repository.refresh()
+        try:
+            settled = await repository.refresh()
+        except Exception:  # what is loaded is served whatever the folder does to us
+            log.exception("the models' folder could not be taken over; it is tried again")
+            settled = True
         with suppress(TimeoutError):
             async with asyncio.timeout(settings.poll_s if settled else settings.settle_s):
                 await changed.wait()
         changed.clear()
 
 
-async def _told(
-    folder: Path, changed: asyncio.Event, stopping: asyncio.Event, poll_s: float
-) -> None:
+async def _told(folder: Path, changed: asyncio.Event, poll_s: float) -> None:
     """Pass on what the kernel tells; a folder that went away is waited for."""
     while True:
         before = _identity(folder)
@@ -67,7 +73,6 @@ async def _told(
                 step=GATHER_MS // 2,
                 rust_timeout=max(1, int(poll_s * 1000)),
                 yield_on_timeout=True,
-                stop_event=stopping,
             ):
                 changed.set()
                 if _identity(folder) != before:

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass
-from functools import lru_cache
 from math import ceil, lcm
 from typing import TypeAlias
+from weakref import WeakKeyDictionary
 
 from anyres_analyzer.tiling.plan import AxisRule, AxisTile, Tile, plan, plan_axis
 from anyres_proto.card import AxisContract, AxisTiling
@@ -21,6 +21,7 @@ from anyres_server.machine import mib
 from anyres_server.model import Model, RouteKind, Size
 
 HALOS_PER_CORE = 4
+REMEMBERED = 1024  # sizes of a model
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,18 @@ class Router:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self.route = lru_cache(maxsize=1024)(self._route)
+        # Weakly: a model that was replaced is freed with its last request.
+        self._routes: WeakKeyDictionary[Model, dict[Size, Route]] = WeakKeyDictionary()
+
+    def route(self, model: Model, size: Size) -> Route:
+        """How an image of this size goes through a model."""
+        known = self._routes.setdefault(model, {})
+        route = known.get(size)
+        if route is None:
+            if len(known) >= REMEMBERED:
+                known.clear()
+            route = known[size] = self._route(model, size)
+        return route
 
     def _route(self, model: Model, size: Size) -> Route:
         cost = model.cost(size)
