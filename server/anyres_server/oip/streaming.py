@@ -19,7 +19,7 @@ from anyres_proto.inference import grpc_service_pb2 as pb
 from anyres_server.oip import parameters
 from anyres_server.oip.answers import Answers
 from anyres_server.oip.request import Asked
-from anyres_server.rpc.status import answer_to
+from anyres_server.rpc.status import LONGEST_MESSAGE, answer_to
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Understand: TypeAlias = Callable[[pb.ModelInferRequest], Awaitable[Asked]]
@@ -99,7 +99,7 @@ def _final(response: pb.ModelInferResponse, *, last: bool) -> pb.ModelStreamInfe
 
 def _failed(request: pb.ModelInferRequest, error: Exception) -> pb.ModelStreamInferResponse:
     """What was wrong, and with which request: clients have several on the way."""
-    said = pb.ModelInferResponse(model_name=request.model_name, id=request.id)
+    said = pb.ModelInferResponse(id=request.id)
     said.parameters[FINAL].bool_param = True
-    message = answer_to(error, "ModelStreamInfer").message
+    message = answer_to(error, "ModelStreamInfer").message[:LONGEST_MESSAGE]
     return pb.ModelStreamInferResponse(error_message=message, infer_response=said)
