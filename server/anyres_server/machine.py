@@ -6,6 +6,8 @@ group (version 2, or version 1 on older hosts), so both are read and the smalles
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import os
 from math import ceil
 from pathlib import Path
@@ -32,6 +34,14 @@ def resident_bytes(statm: Path = Path("/proc/self/statm")) -> int:
     """How much memory this process holds, files mapped into it left out; 0 where nothing tells."""
     words = _words(statm)
     return (int(words[1]) - int(words[2])) * os.sysconf("SC_PAGE_SIZE") if words else 0
+
+
+def trim_memory() -> None:
+    """Give memory that nobody uses back to the system: Python's circles, and what glibc keeps."""
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def mib(amount: int) -> str:

@@ -19,6 +19,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from inspect import isasyncgenfunction
 from typing import Any, TypeAlias
 
@@ -112,7 +113,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         make, led = _LED[handler.response_streaming]
 
         async def serve(_: object, context: Context) -> Any:
-            return await led(self._passage, method, context)
+            async with self._passage.telling.told(method.name, context):
+                work = partial(led, self._passage, method, context)
+                return await answered(method.call, context, work)
 
         served: Handler = make(serve, response_serializer=handler.response_serializer)
         return served
@@ -174,18 +177,17 @@ class _Led:
 @asynccontextmanager
 async def _through(passage: Passage, method: Method, context: Context) -> AsyncIterator[_Led]:
     door = door_of(method.name, streams=method.streams)
-    async with passage.telling.told(method.name, context), answered(method.call, context):
-        with passage.doors.entered(door):
-            caller = passage.access.caller(method.name, metadata_of(context))
-            CALLER.set(caller)
-            asked.known_by(caller.name)
-            with caller.entered():
-                if door is Door.REQUESTS:
-                    _counted(caller.pace, passage.everyone)
-                led = _Led(passage, method, context, caller)
-                yield led
-                if led.cut is not None:
-                    raise led.cut
+    with passage.doors.entered(door):
+        caller = passage.access.caller(method.name, metadata_of(context))
+        CALLER.set(caller)
+        asked.known_by(caller.name)
+        with caller.entered():
+            if door is Door.REQUESTS:
+                _counted(caller.pace, passage.everyone)
+            led = _Led(passage, method, context, caller)
+            yield led
+            if led.cut is not None:
+                raise led.cut
 
 
 def _counted(*paces: Pace) -> None:

@@ -20,11 +20,11 @@ import grpc
 import grpc.aio
 
 from anyres_server.errors import InvalidRequest, Overloaded, ServingError, Unavailable
-from anyres_server.machine import mib, resident_bytes
+from anyres_server.machine import mib, resident_bytes, trim_memory
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
-LOOK_EVERY_S = 0.05
+LOOK_EVERY_S = 0.02
 
 
 @dataclass(eq=False)
@@ -44,9 +44,16 @@ class _Read:
 class Messages:
     """Await `next` for a message; keep `watched` open meanwhile."""
 
-    def __init__(self, most_bytes: int, held: Callable[[], int] = resident_bytes) -> None:
+    def __init__(
+        self,
+        most_bytes: int,
+        held: Callable[[], int] = resident_bytes,
+        trim: Callable[[], None] = trim_memory,
+    ) -> None:
         self._most_bytes = most_bytes
         self._held = held
+        self._trim = trim
+        self._trimming = False
         self._reading: dict[_Read, None] = {}  # in the order in which they began
         self._somebody = asyncio.Event()
         self._closed = False
@@ -66,7 +73,7 @@ class Messages:
             InvalidRequest: it did not come in time.
             Unavailable: the server is told to stop.
         """
-        self._check()
+        await self._room()
         if ends and self._closed:
             raise _closing()
         read = _Read(asyncio.timeout(within_s), ends)
@@ -82,7 +89,7 @@ class Messages:
             self._reading.pop(read, None)
         if message is grpc.aio.EOF:
             return None
-        self._check()  # what was read is let go, before it is unpacked
+        await self._room()  # else what was read is let go, before it is unpacked
         return bytes(message)
 
     def close(self) -> None:
@@ -113,9 +120,26 @@ class Messages:
                 for read in list(self._reading)[len(self._reading) // 2 :]:
                     read.send_away(self._short())
 
-    def _check(self) -> None:
-        if self._held() > self._most_bytes:
+    async def _room(self) -> None:
+        if not await self._fits():
             raise self._short()
+
+    async def _fits(self) -> bool:
+        """Whether there is room, once what is free has gone back to the system.
+
+        Of freed memory the allocator keeps some, and kept for ever it would close the door for
+        ever. To give it back takes a while, so one asks for that and the others do not wait.
+        """
+        if self._held() <= self._most_bytes:
+            return True
+        if self._trimming:
+            return False
+        self._trimming = True
+        try:
+            await asyncio.to_thread(self._trim)
+        finally:
+            self._trimming = False
+        return self._held() <= self._most_bytes
 
     def _short(self) -> Overloaded:
         return Overloaded(

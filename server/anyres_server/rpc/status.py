@@ -5,11 +5,10 @@ an internal error whose words stay in the log. Every error is told of as `Refuse
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from math import ceil
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import grpc.aio
 
@@ -23,6 +22,7 @@ from anyres_server.rpc.tokens import ALL
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 INTERNAL = "internal error; the server's log says more"
@@ -63,18 +63,24 @@ def _answer(error: Exception, call: str) -> Answer:
             return Answer(Problem.FAILED, INTERNAL)
 
 
-@asynccontextmanager
-async def answered(call: str, context: Context) -> AsyncIterator[None]:
-    """Whatever is raised in the block ends the call with its code, and a hint when to try again."""
+async def answered(call: str, context: Context, work: Callable[[], Awaitable[T]]) -> T:
+    """What the work gives; an error of it ends the call with its code, and a hint when to retry.
+
+    The call is ended when the error is forgotten: grpc.aio keeps what ended it, and by way of the
+    frames that the error came through it would keep the picture too, until the garbage collector
+    comes by.
+    """
     try:
-        yield
+        return await work()
     except grpc.aio.AbortError:
         raise
     except Exception as error:  # noqa: BLE001 - the boundary: every error becomes an answer
         first = _first(error)
-        answer = answer_to(first, call)
-        trailing = (*(context.trailing_metadata() or ()), *_hints(first))
-        await context.abort(answer.problem.code, answer.message[:LONGEST_MESSAGE], trailing)
+        answer, hints = answer_to(first, call), _hints(first)
+        del first
+    message = answer.message[:LONGEST_MESSAGE]
+    trailing = (*(context.trailing_metadata() or ()), *hints)
+    return await context.abort(answer.problem.code, message, trailing)
 
 
 def _first(error: Exception) -> Exception:
