@@ -36,7 +36,7 @@ GROUP = "anyres.commands"
 # The order of a first day: make a model, look at it, serve it, ask it.
 ORDER = (
     *("export", "prove", "convolutionalize", "analyze", "compare", "card", "evaluate", "selftest"),
-    *("serve", "tune", "bench", "models", "estimate", "predict", "batch"),
+    *("serve", "token", "tune", "bench", "models", "estimate", "predict", "batch"),
 )
 
 # Third-party module -> the extra that installs it.

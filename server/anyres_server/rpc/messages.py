@@ -117,7 +117,7 @@ class Messages:
             if not self._reading:
                 self._somebody.clear()
             elif self._held() > self._most_bytes:
-                for read in list(self._reading)[len(self._reading) // 2 :]:
+                for read in list(self._reading)[len(self._reading) // 4 :]:
                     read.send_away(self._short())
 
     async def _room(self) -> None:

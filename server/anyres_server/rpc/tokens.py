@@ -16,6 +16,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
+import secrets
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -46,9 +48,21 @@ class Rights(Section):
 _RIGHTS: TypeAdapter[dict[str, Rights]] = TypeAdapter(dict[str, Rights])
 
 
+def new_token() -> str:
+    """One that nobody can guess: 256 random bits, in letters that need no quotes."""
+    return secrets.token_urlsafe(32)
+
+
 def hashed(token: str) -> str:
     """What of a token stands in the file."""
     return hashlib.sha256(token.encode()).hexdigest()
+
+
+def as_toml(name: str, rights: Rights) -> str:
+    """What stands in the file of somebody; JSON's strings, lists and numbers are TOML's too."""
+    said = rights.model_dump(mode="json", exclude_defaults=True)
+    lines = (f"{key} = {json.dumps(value)}" for key, value in said.items())
+    return "\n".join((f"[{json.dumps(name)}]", *lines, "", ""))
 
 
 def read_tokens(file: Path) -> Mapping[str, Rights]:
