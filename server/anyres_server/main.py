@@ -215,7 +215,7 @@ def _add_services(
     pb_grpc.add_DensePredictionServiceServicer_to_server(dense, entrance.server)
     oip.add_to(
         entrance.server,
-        settings.limits,
+        settings,
         repository,
         inference,
         statistics,

@@ -110,3 +110,20 @@ async def test_a_log_setting_that_is_unknown_or_contradicts_another_changes_noth
         assert outcome["status"] == "StatusCode.INVALID_ARGUMENT"
         assert words in outcome["message"]
     assert logging.getLogger().level == level
+
+
+@pytest.mark.parametrize(
+    ("versions", "policy"),
+    [
+        ("all", {"all": {}}),
+        ("latest 2", {"latest": {"num_versions": 2}}),
+        ([1, 3], {"specific": {"versions": ["1", "3"]}}),
+    ],
+)
+async def test_the_configuration_says_which_versions_are_served(
+    serve: Any, versions: Any, policy: dict[str, Any]
+) -> None:
+    about = {"model_name": "stride4", "as_json": True}
+    async with serve("stride4", repository_versions=versions) as served:
+        (outcome,) = await stock(served.server.port, ("get_model_config", about))
+    assert outcome["value"]["config"]["version_policy"] == policy

@@ -18,6 +18,7 @@ from anyres_server.oip.contract import model_input, model_output
 from anyres_server.oip.request import datatypes_taken
 from anyres_server.oip.shared_memory import Region
 from anyres_server.reduction.views import told
+from anyres_server.settings.versions import VersionPolicy
 
 PLATFORM = "onnxruntime_onnx"
 
@@ -48,14 +49,19 @@ def model_metadata(model: Model, versions: Sequence[str]) -> pb.ModelMetadataRes
     )
 
 
-def model_config(model: Model) -> config.ModelConfig:
-    """The answer to `ModelConfig`; shapes include the batch axis, so `max_batch_size` is 0."""
-    card = model.card
+def model_config(model: Model, usual: VersionPolicy) -> config.ModelConfig:
+    """The answer to `ModelConfig`; shapes include the batch axis, so `max_batch_size` is 0.
+
+    Args:
+        model: whose.
+        usual: which versions of a model are served, where its own settings do not say.
+    """
+    card, own = model.card, model.settings.versions
     return config.ModelConfig(
         name=model.name,
         platform=PLATFORM,
         backend="onnxruntime",
-        version_policy=config.ModelVersionPolicy(all=config.ModelVersionPolicy.All()),
+        version_policy=_policy(usual if own is None else own),
         max_batch_size=0,
         input=[
             config.ModelInput(
@@ -101,6 +107,17 @@ def properties(model: Model) -> Iterator[tuple[str, str]]:
     yield "input_datatypes", ",".join(datatypes_taken(card.input))
     yield "output_meaning", card.output.meaning
     yield "made_of_outputs", ",".join(kind.name.lower() for kind in OutputKind if told(card, kind))
+
+
+def _policy(policy: VersionPolicy) -> config.ModelVersionPolicy:
+    kind = config.ModelVersionPolicy
+    match policy:
+        case int():
+            return kind(latest=kind.Latest(num_versions=policy))
+        case tuple():
+            return kind(specific=kind.Specific(versions=policy))
+        case _:
+            return kind(all=kind.All())
 
 
 def _breaker(card: Card) -> str:

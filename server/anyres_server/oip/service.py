@@ -30,7 +30,8 @@ from anyres_server.oip.statistics import Statistics
 from anyres_server.oip.streaming import Stream
 from anyres_server.oip.trace_settings import trace_settings
 from anyres_server.repository.repository import Repository
-from anyres_server.settings.sections import Limits
+from anyres_server.settings.settings import Settings
+from anyres_server.settings.versions import VersionPolicy
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
@@ -48,7 +49,7 @@ EXTENSIONS = (
 
 def add_to(
     server: grpc.aio.Server,
-    limits: Limits,
+    settings: Settings,
     repository: Repository,
     inference: Inference,
     statistics: Statistics,
@@ -56,6 +57,7 @@ def add_to(
     traced: Share | None,
 ) -> None:
     """Let a server speak the protocol; `traced` is None where no traces are sent."""
+    limits = settings.limits
     regions = Regions(limits.shared_regions, limits.message_bytes)
     # Abstract only in the stubs: a call that it lacks is answered UNIMPLEMENTED.
     service = OpenInferenceService(  # type: ignore[abstract]
@@ -65,6 +67,7 @@ def add_to(
         regions,
         traced,
         stream_in_flight=limits.stream_in_flight,
+        versions=settings.repository.versions,
     )
     pb_grpc.add_GRPCInferenceServiceServicer_to_server(service, server)
 
@@ -81,6 +84,7 @@ class OpenInferenceService(pb_grpc.GRPCInferenceServiceServicer):
         traced: Share | None,
         *,
         stream_in_flight: int,
+        versions: VersionPolicy,
     ) -> None:
         self._repository = repository
         self._inference = inference
@@ -88,6 +92,7 @@ class OpenInferenceService(pb_grpc.GRPCInferenceServiceServicer):
         self._regions = regions
         self._traced = traced
         self._stream_in_flight = stream_in_flight
+        self._versions = versions
         self._answers = Answers(inference)
 
     async def ServerLive(
@@ -135,7 +140,8 @@ class OpenInferenceService(pb_grpc.GRPCInferenceServiceServicer):
     ) -> pb.ModelConfigResponse:
         """Say how a model is configured."""
         model = self._repository.get(request.name, request.version)
-        return pb.ModelConfigResponse(config=await asyncio.to_thread(model_config, model))
+        config = await asyncio.to_thread(model_config, model, self._versions)
+        return pb.ModelConfigResponse(config=config)
 
     async def ModelStatistics(
         self, request: pb.ModelStatisticsRequest, context: Context
