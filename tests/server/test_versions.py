@@ -1,0 +1,104 @@
+"""Which versions of a model are served: all, the latest that work, or those that are named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.server.constant import put, until
+
+from anyres_server.errors import ModelNotFound
+from anyres_server.model import Model
+
+SWIFT = {"repository_poll_s": 0.1, "repository_settle_s": 0.1}
+
+
+@pytest.fixture
+def three(models: Path) -> Path:
+    for version in (1, 2, 10):
+        put(models / "net" / str(version) / "model.onnx", version)
+    return models
+
+
+@pytest.mark.parametrize(
+    ("policy", "served"),
+    [
+        ("all", ["1", "2", "10"]),
+        ("latest", ["10"]),
+        ("latest 2", ["2", "10"]),
+        ("latest(2)", ["2", "10"]),
+        ([1, 10], ["1", "10"]),
+        ([3], []),
+    ],
+)
+async def test_the_servers_policy_holds_for_every_model(
+    serve: Any, three: Path, policy: Any, served: list[str]
+) -> None:
+    async with serve(repository_versions=policy) as running:
+        assert list(running.server.repository.models.get("net", {})) == served
+
+
+async def test_a_models_own_policy_goes_before_the_servers(serve: Any, three: Path) -> None:
+    (three / "net" / "model.toml").write_text("versions = [1]\n")
+    async with serve(repository_versions="latest") as running:
+        repository = running.server.repository
+        assert list(repository.versions("net")) == ["1"]
+        with pytest.raises(ModelNotFound, match="no version '10'"):
+            repository.get("net", "10")
+
+
+async def test_the_latest_are_those_that_work(serve: Any, three: Path) -> None:
+    (three / "net" / "10" / "model.onnx").write_bytes(b"no")
+    async with serve(repository_versions="latest 2") as running:
+        entries = running.server.repository.versions("net")
+        assert {version: isinstance(entry, Model) for version, entry in entries.items()} == {
+            "1": True,
+            "2": True,
+            "10": False,
+        }
+
+
+async def test_a_policy_that_changes_is_followed(serve: Any, three: Path) -> None:
+    settings = three / "net" / "model.toml"
+    async with serve(repository_versions="latest", **SWIFT) as running:
+        repository = running.server.repository
+        kept = repository.get("net", "10")
+        settings.write_text('versions = "all"\n')
+        await until(lambda: list(repository.models["net"]) == ["1", "2", "10"])
+        settings.write_text("versions = [2]\n")
+        await until(lambda: list(repository.models["net"]) == ["2"])
+    assert kept.settings.versions is None
+
+
+async def test_a_models_settings_are_its_own(serve: Any, models: Path) -> None:
+    put(models / "net.onnx", 1)
+    put(models / "other.onnx", 1)
+    (models / "net.toml").write_text('max_batch_size = 3\nmax_queue_delay_s = "5 ms"\n')
+    async with serve() as running:
+        repository = running.server.repository
+        own = repository.get("net").settings
+        assert (own.max_batch_size, own.max_queue_delay_s) == (3, 0.005)
+        assert repository.get("other").settings.max_batch_size is None
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("max_batch_size = 0\n", "net.toml:1: max_batch_size: expected greater than or equal to 1"),
+        ("# ours\n\nversions = 'newest'\n", 'net.toml:3: versions: expected "all", "latest"'),
+        ("max_queue_delay_s = '5 potatoes'\n", "net.toml:1: max_queue_delay_s: expected seconds"),
+        ("a = [\n", "net.toml"),
+        ("\xff", "net.toml is no UTF-8"),
+    ],
+)
+async def test_a_mistake_in_a_models_settings_breaks_that_model_alone(
+    serve: Any, models: Path, text: str, said: str
+) -> None:
+    put(models / "net.onnx", 1)
+    put(models / "other.onnx", 1)
+    (models / "net.toml").write_bytes(text.encode("latin-1"))
+    async with serve() as running:
+        (entry,) = running.server.repository.versions("net").values()
+        assert said in entry.reason
+        assert isinstance(running.server.repository.get("other"), Model)
