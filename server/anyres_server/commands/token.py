@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import Annotated
 
 import typer
+
+NAME = re.compile(r"[A-Za-z0-9._:@-]{1,64}")
 
 
 def token(
@@ -40,6 +43,10 @@ def token(
 
     from anyres_server.rpc.tokens import ALL, Rights, as_toml, hashed, new_token
 
+    if not NAME.fullmatch(name):
+        raise typer.BadParameter(
+            f"a name is up to 64 letters, digits or any of ._:@-; got {name!r}"
+        )
     secret = sys.stdin.readline().strip() if given else new_token()
     if not secret:
         raise typer.BadParameter("stdin has no token; expected one line")

@@ -51,8 +51,8 @@ class Rate:
 
     def take(self, amount: float) -> None:
         """Pay, into debt if need be."""
-        if self._per_s is not None:
-            self._has -= amount
+        self.wait_s(amount)  # what came in meanwhile is counted first
+        self._has -= amount
 
 
 class Pace:
