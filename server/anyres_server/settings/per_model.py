@@ -21,9 +21,9 @@ from anyres_server.settings.versions import VersionPolicy
 class ModelSettings(Section):
     """One model; times in seconds."""
 
-    max_batch_size: int | None = Field(default=None, ge=1)
-    max_batch_pixels: int | None = Field(default=None, ge=1)
-    max_queue_delay_s: Seconds | None = Field(default=None, ge=0)
+    max_batch_size: int | None = Field(default=None, ge=1, description="images in one batch")
+    max_batch_pixels: int | None = Field(default=None, ge=1, description="pixels in one batch")
+    max_queue_delay_s: Seconds | None = Field(default=None, ge=0, description="to wait for company")
     versions: VersionPolicy | None = Field(
         default=None, description='"all", "latest", "latest N" or a list of version numbers'
     )

@@ -14,7 +14,6 @@ from pydantic.fields import FieldInfo
 
 from anyres_server.settings.mistake import Key, dotted, fields, is_secret, table_of
 from anyres_server.settings.reading import variable
-from anyres_server.settings.settings import Settings
 from anyres_server.settings.units import Unit, readable_bytes
 
 HIDDEN = "**********"
@@ -26,14 +25,14 @@ HEAD = """\
 """
 
 
-def as_toml(settings: Settings, origins: Mapping[Key, str]) -> str:
+def as_toml(settings: BaseModel, origins: Mapping[Key, str]) -> str:
     """A whole configuration file that says what is in force, and where each setting comes from."""
     return HEAD + "".join(_table(settings, (), origins))
 
 
-def given(settings: Settings, origins: Mapping[Key, str]) -> Iterator[str]:
+def given(settings: BaseModel, origins: Mapping[Key, str]) -> Iterator[str]:
     """What is in force because somebody said it: "memory.budget = 2 GiB (server.toml:3)"."""
-    for key, field in fields(Settings):
+    for key, field in fields(type(settings)):
         if key in origins:
             yield f"{dotted(key)} = {_value(_at(settings, key), field)} ({origins[key]})"
 
