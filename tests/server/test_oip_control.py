@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -127,3 +128,12 @@ async def test_the_configuration_says_which_versions_are_served(
     async with serve("stride4", repository_versions=versions) as served:
         (outcome,) = await stock(served.server.port, ("get_model_config", about))
     assert outcome["value"]["config"]["version_policy"] == policy
+
+
+async def test_a_models_own_settings_say_it_before_the_servers(serve: Any, models: Path) -> None:
+    (models / "stride4.toml").write_text('versions = "latest 3"\n', "utf-8")
+    async with serve("stride4") as served:
+        (outcome,) = await stock(
+            served.server.port, ("get_model_config", {"model_name": "stride4", "as_json": True})
+        )
+    assert outcome["value"]["config"]["version_policy"] == {"latest": {"num_versions": 3}}

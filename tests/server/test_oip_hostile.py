@@ -112,6 +112,17 @@ CASES = {
         Output(name="y"),
     ),
 }
+# What is wrong with these could also be found later, at more expense, or not at all.
+WORDS = {
+    "thousands of raw contents": "one entry for each input",
+    "thousands of axes": "takes shape",
+    "no pixels": "takes shape",
+    "two negative sizes that multiply to a right one": "takes shape",
+    "bytes beyond a byte": "holds 0 to 255; got 2147483648",
+    "an element that says it is the largest": "says that it has 4294967295 bytes; 1 are left",
+    "more elements than the shape says": "follow the last one",
+    "as many pictures as there are numbers": "at most 256 pictures",
+}
 FOUND = {"a region without end": grpc.StatusCode.NOT_FOUND}
 
 
@@ -124,6 +135,7 @@ async def test_each_is_refused_at_once_and_the_server_goes_on(serve: Any) -> Non
             wanted = FOUND.get(name, grpc.StatusCode.INVALID_ARGUMENT)
             assert caught.value.code() is wanted, (name, caught.value.details())
             assert len(caught.value.details() or "") < 1000, name
+            assert WORDS.get(name, "") in (caught.value.details() or ""), name
         answer = await stub.ModelInfer(request(1, 3, 8, 8, raw=bytes(768)))
     assert list(answer.outputs[0].shape) == [1, 5, 2, 2]
 

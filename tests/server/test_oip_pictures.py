@@ -3,15 +3,37 @@
 from __future__ import annotations
 
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
+import pytest
 from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 from PIL import Image
 from tests.server.stock import received, sent, stock
 
+from anyres_analyzer import analyze
+from anyres_proto.card import METADATA_KEY, Card
+from anyres_proto.inference import grpc_service_pb2 as pb
+from anyres_proto.inference.grpc_service_pb2_grpc import GRPCInferenceServiceStub
+from anyres_server.repository.cards import card_of
+
 SIZES = [(12, 9), (7, 20), (16, 16)]  # height, width
+CHANNELS_LAST = """<ir_version: 8, opset_import: ["" : 17]>
+last ({kind}[N,H,W,3] x) => (float[N,4,P,Q] y) {{
+    f = Cast <to = 1> (x)
+    t = Transpose <perm = [0, 3, 1, 2]> (f)
+    y = Conv <kernel_shape = [3, 3], strides = [2, 2], pads = [1, 1, 1, 1]> (t, w)
+}}"""
+
+
+def channels_last(kind: str) -> onnx.ModelProto:
+    model = onnx.parser.parse_model(CHANNELS_LAST.format(kind=kind))
+    weights = np.random.default_rng(7).standard_normal((4, 3, 3, 3), np.float32)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(weights, "w"))
+    return model
 
 
 def picture(height: int, width: int) -> NDArray[np.uint8]:
@@ -157,6 +179,48 @@ async def test_something_made_of_scores_can_be_asked_of_tensors_too(
     best = np.argsort(-np.asarray(wanted), axis=1, kind="stable")[:, :2]
     np.testing.assert_allclose(answer["outputs"]["y"], np.asarray(wanted), atol=1e-5)
     np.testing.assert_array_equal(answer["outputs"]["top_k_classes"], best)
+
+
+@pytest.mark.parametrize("kind", ["float", "uint8"])
+@pytest.mark.parametrize("colour", ["RGB", "BGR"])
+async def test_a_tensor_is_what_the_network_takes_whatever_its_order_of_axes_and_colours(
+    serve: Any, models: Path, kind: str, colour: str
+) -> None:
+    model = channels_last(kind)
+    fields = card_of("last", analyze(model)).model_dump()
+    fields["input"] |= {"colour": colour}
+    text = Card.model_validate(fields).model_dump_json()
+    onnx.helper.set_model_props(model, {METADATA_KEY: text})
+    onnx.save(model, models / "last.onnx")
+    dtype = "float32" if kind == "float" else "uint8"
+    given = np.random.default_rng(2).integers(0, 256, (2, 8, 10, 3)).astype(dtype)
+    async with serve() as served:
+        answer = await infer(
+            served.server.port,
+            "last",
+            values=given.tolist(),
+            datatype="FP32" if kind == "float" else "UINT8",
+            dtype=dtype,
+            outputs=["logits", "class_map"],
+        )
+    (wanted,) = map(np.asarray, ReferenceEvaluator(model).run(None, {"x": given}))
+    np.testing.assert_allclose(answer["outputs"]["logits"], wanted, rtol=1e-5, atol=1e-3)
+    np.testing.assert_array_equal(answer["outputs"]["class_map"], wanted.argmax(axis=1))
+
+
+async def test_one_output_alone_may_be_wanted_in_halves(serve: Any) -> None:
+    asked = pb.ModelInferRequest(model_name="stride4", raw_input_contents=[bytes(768)])
+    asked.inputs.add(name="x", datatype="FP32", shape=(1, 3, 8, 8))
+    for name, wanted in (("logits", "FP32"), ("probabilities", "FP16")):
+        output = asked.outputs.add(name=name)
+        output.parameters["output_datatype"].string_param = wanted
+    async with serve("stride4") as served:
+        answer = await GRPCInferenceServiceStub(served.channel).ModelInfer(asked)
+    assert {each.name: each.datatype for each in answer.outputs} == {
+        "logits": "FP32",
+        "probabilities": "FP16",
+    }
+    assert [*map(len, answer.raw_output_contents)] == [4 * 20, 2 * 20]
 
 
 async def test_pictures_may_be_more_than_are_let_in_at_once(serve: Any, png: Any) -> None:

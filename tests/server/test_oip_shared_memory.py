@@ -222,6 +222,23 @@ async def test_a_tensor_lies_within_its_region_and_fills_its_part(
         assert (await stub.ModelInfer(request("images"))).model_name == "stride4"
 
 
+async def test_a_region_may_begin_within_its_memory_and_a_tensor_within_its_region(
+    serve: Any, memory: Memory
+) -> None:
+    given = np.frombuffer(memory.contents(), "<f4").reshape(SHAPE)
+    tensor = request("images", offset=32)
+    tensor.inputs[0].shape[2] = 7  # a row less
+    wanted = given.ravel()[24 : 24 + 3 * 7 * 12]  # 64 bytes, and 32 more
+    plain = pb.ModelInferRequest(model_name="stride4", raw_input_contents=[wanted.tobytes()])
+    plain.inputs.add(name="x", datatype="FP32", shape=(1, 3, 7, 12))
+    async with serve("stride4") as served:
+        stub = GRPCInferenceServiceStub(served.channel)
+        await stub.SystemSharedMemoryRegister(register(memory, offset=64, byte_size=SIZE - 64))
+        tensor.inputs[0].parameters["shared_memory_byte_size"].int64_param = wanted.nbytes
+        answers = [await stub.ModelInfer(each) for each in (tensor, plain)]
+    assert answers[0].raw_output_contents == answers[1].raw_output_contents
+
+
 async def test_memory_that_shrinks_after_it_was_registered_harms_nobody_else(
     serve: Any, memory: Memory
 ) -> None:
