@@ -6,8 +6,9 @@ The extra `otel` brings the provider that sends spans to a collector.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider as Sending
 
 NAME = "anyres"
+EXPORT_S = 5  # for a collector to take a batch: a server that stops waits for the last
 _PROPAGATOR = TraceContextTextMapPropagator()
 _CARRIED = ("traceparent", "tracestate")
 
@@ -91,24 +93,21 @@ def describe(event: Event) -> None:
         )
 
 
-def provider(traces_to: str | None, share: Share) -> AbstractContextManager[TracerProvider]:
+@asynccontextmanager
+async def provider(traces_to: str | None, share: Share) -> AsyncIterator[TracerProvider]:
     """Where spans go: to a collector, or else wherever this process's own provider sends them.
 
     Raises:
         StartFailed: a collector is named, and the extra `otel` is not installed.
     """
     if traces_to is None:
-        return nullcontext(trace.get_tracer_provider())
-    return _sending(traces_to, share)
-
-
-@contextmanager
-def _sending(traces_to: str, share: Share) -> Iterator[TracerProvider]:
+        yield trace.get_tracer_provider()
+        return
     sending = _provider(traces_to, share)
     try:
         yield sending
     finally:
-        sending.shutdown()  # sends what it still has
+        await asyncio.to_thread(sending.shutdown)  # sends what it still has
 
 
 def _provider(traces_to: str, share: Share) -> Sending:
@@ -129,6 +128,7 @@ def _provider(traces_to: str, share: Share) -> Sending:
         resource=Resource.create({"service.name": NAME}),
         shutdown_on_exit=False,
     )
-    exporter = OTLPSpanExporter(endpoint=traces_to, insecure=not traces_to.startswith("https:"))
+    plain = not traces_to.startswith("https:")
+    exporter = OTLPSpanExporter(endpoint=traces_to, insecure=plain, timeout=EXPORT_S)
     sending.add_span_processor(BatchSpanProcessor(exporter))
     return sending

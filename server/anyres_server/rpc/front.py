@@ -114,7 +114,7 @@ async def front(settings: Settings, services: Iterable[str], tell: Tell) -> Asyn
         messages = Messages(settings.memory.resident)
         await stack.enter_async_context(messages.watched())
         traced = Share(settings.observe.traced_share)
-        spans = stack.enter_context(provider(settings.observe.traces_to, traced))
+        spans = await stack.enter_async_context(provider(settings.observe.traces_to, traced))
         everyone = Pace("all callers", limits.requests_per_s, limits.megapixels_per_s)
         tell = telling([tell, charging(everyone), describe])
         passage = Passage(
