@@ -11,10 +11,12 @@ ServingError
 ├── Forbidden         ask for what your token allows
 ├── Overloaded        try again later
 │   └── TooFast       try again when so many seconds are over
+├── TooLate           give it more time, or send a smaller image
 ├── TooLarge          send a smaller image, or give the server more memory
 ├── Unavailable       try another server: this one is going away
 └── InferenceFailed   report it: the model or the runtime is broken
 
+Stopped               a run that nobody waited for any more; nobody is told
 StartFailed           what keeps the server from starting; for whoever started it, never a caller
 
 A class says which `Problem` it is; what that is on the wire is `anyres_proto.status`'s business.
@@ -96,6 +98,12 @@ class Forbidden(ServingError):
     problem = Problem.FORBIDDEN
 
 
+class TooLate(ServingError):
+    """The answer would come after the caller's deadline."""
+
+    problem = Problem.DEADLINE
+
+
 class TooLarge(ServingError):
     """The image needs more memory than there is, and cannot be tiled."""
 
@@ -112,6 +120,10 @@ class InferenceFailed(ServingError):
     """The model ran and broke."""
 
     problem = Problem.FAILED
+
+
+class Stopped(Exception):
+    """A network was stopped while it ran, because nobody waits for its answer."""
 
 
 class StartFailed(Exception):

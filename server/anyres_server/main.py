@@ -27,8 +27,10 @@ from anyres_server.dense.service import DensePredictionService
 from anyres_server.engine.session import open_engine
 from anyres_server.inference.bounds import Bounds
 from anyres_server.inference.inference import Inference
-from anyres_server.model import Array, LoadedNetwork, Model, Network, Size
-from anyres_server.observe.events import telling
+from anyres_server.inference.off_loop import OffLoop
+from anyres_server.inference.pieces import Pieces
+from anyres_server.model import Array, LoadedNetwork, Model
+from anyres_server.observe.events import Tell, telling
 from anyres_server.observe.logs import log_to_stderr
 from anyres_server.observe.now import Lent
 from anyres_server.observe.prometheus import Scraped, prometheus
@@ -38,11 +40,14 @@ from anyres_server.repository.entries import Models, newest
 from anyres_server.repository.loading import loader
 from anyres_server.repository.opening import repository_of
 from anyres_server.repository.repository import Repository
+from anyres_server.repository.warm_up import Note
 from anyres_server.repository.watching import watching
+from anyres_server.routing.pace import Pace
 from anyres_server.routing.router import Limits, Router
 from anyres_server.rpc.front import Front, front
 from anyres_server.schedule.admission import Admission, Budget, admission
-from anyres_server.schedule.batching import Batcher, BatchPolicy
+from anyres_server.schedule.batching import Batcher, Run, computed
+from anyres_server.schedule.queue import BatchPolicy
 from anyres_server.settings.per_model import ModelSettings
 from anyres_server.settings.settings import Settings
 
@@ -79,18 +84,20 @@ async def running_server(
     """
     async with AsyncExitStack() as stack:
         pixels = stack.enter_context(ThreadPoolExecutor(settings.compute.threads, "pixels"))
-        networks = stack.enter_context(ThreadPoolExecutor(settings.compute.workers, "networks"))
+        networks = stack.enter_context(ThreadPoolExecutor(settings.compute.threads, "networks"))
         loading = stack.enter_context(ThreadPoolExecutor(1, "loading"))
         admitted = admission(settings.limits.requests, settings.memory.budget)
-        repository = _repository(settings, opening, loading, admitted)
+        pace = Pace()
+        repository = _repository(settings, opening, loading, admitted, pace.note)
         statistics = Statistics(repository)
         counted = stack.enter_context(_prometheus(settings, repository, admitted))
-        entrance = await stack.enter_async_context(
-            front(settings, SERVICES, telling([counted.tell, statistics]))
-        )
-        batcher = await stack.enter_async_context(_batching(settings, networks))
+        tell = telling([counted.tell, statistics])
+        entrance = await stack.enter_async_context(front(settings, SERVICES, tell))
+        batcher = await stack.enter_async_context(_batching(settings, networks, pace, tell))
         bounds = Bounds(settings.limits.image_pixels, settings.limits.message_bytes)
-        inference = Inference(admitted, _router(settings, admitted), batcher, pixels, bounds)
+        lanes = settings.compute.threads + 1
+        pieces = Pieces(admitted.activations, batcher, pace, OffLoop(pixels), lanes)
+        inference = Inference(admitted, _router(settings, admitted), pieces, bounds)
         _add_services(entrance, settings, repository, inference, statistics)
         port = entrance.listen()
         await entrance.server.start()
@@ -134,7 +141,7 @@ def check(settings: Settings, *, opening: OpenEngine = open_engine) -> Models:
 async def _checked(settings: Settings, opening: OpenEngine) -> Models:
     admitted = admission(settings.limits.requests, settings.memory.budget)
     with ThreadPoolExecutor(1, "loading") as loading:
-        repository = _repository(settings, opening, loading, admitted)
+        repository = _repository(settings, opening, loading, admitted, Pace().note)
         async with front(settings, SERVICES, telling([])):
             await repository.start()
     return repository.models
@@ -153,7 +160,7 @@ async def _serve(settings: Settings) -> None:
 
 
 def _repository(
-    settings: Settings, opening: OpenEngine, loading: Executor, admitted: Admission
+    settings: Settings, opening: OpenEngine, loading: Executor, admitted: Admission, note: Note
 ) -> Repository:
     def opened(path: Path, model: ModelSettings) -> LoadedNetwork:
         return opening(path, threads=settings.compute.threads)
@@ -164,26 +171,21 @@ def _repository(
         pool=loading,
         load=loader(opened, analyze),
         lent=admitted.activations.lent,
-        note=_forgets,
+        note=note,
     )
 
 
-def _forgets(model: Model, size: Size, images: int, compute_s: float, wide: bool) -> None:
-    """Until a pace takes what a warm-up measures."""
-
-
 @asynccontextmanager
-async def _batching(settings: Settings, networks: Executor) -> AsyncIterator[Batcher]:
-    async def engine(
-        network: Network, images: Array, outputs: tuple[str, ...]
-    ) -> tuple[Array, ...]:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(networks, network, images, outputs)
+async def _batching(
+    settings: Settings, networks: Executor, pace: Pace, tell: Tell
+) -> AsyncIterator[Batcher]:
+    async def engine(run: Run) -> tuple[Array, ...]:
+        return await asyncio.get_running_loop().run_in_executor(networks, computed, run)
 
     policy = BatchPolicy(
         settings.batching.max_size, settings.batching.max_pixels, settings.batching.max_delay_s
     )
-    batcher = Batcher(engine, policy, workers=settings.compute.workers)
+    batcher = Batcher(engine, policy, pace, tell, processors=settings.compute.threads)
     task = asyncio.create_task(batcher.run())
     try:
         yield batcher

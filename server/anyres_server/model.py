@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
+from threading import Lock
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -42,6 +44,40 @@ class RouteKind(Enum):
     REFUSED = "refused"
 
 
+class Stop:
+    """Tells what runs in another thread that nobody waits for it any more."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._said = False
+        self._listener: Callable[[], None] | None = None
+
+    @property
+    def said(self) -> bool:
+        """Whether it has been told."""
+        return self._said
+
+    def say(self) -> None:
+        """Tell it, once."""
+        with self._lock:
+            self._said = True
+            if self._listener is not None:
+                self._listener()
+
+    @contextmanager
+    def heard_by(self, listener: Callable[[], None]) -> Iterator[None]:
+        """While the block runs, `listener` is called when it is told: at once, if it has been."""
+        with self._lock:
+            self._listener = listener
+            if self._said:
+                listener()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._listener = None
+
+
 class Network(Protocol):
     """A loaded network: images in, as its input is, and outputs out. Blocks while it computes."""
 
@@ -49,8 +85,22 @@ class Network(Protocol):
     def batches(self) -> bool:
         """Whether it takes more than one image at a time."""
 
-    def __call__(self, images: Array, outputs: Sequence[str]) -> tuple[Array, ...]:
-        """Run the network; its outputs of these names."""
+    def __call__(
+        self,
+        images: Array,
+        outputs: Sequence[str],
+        *,
+        wide: bool = True,
+        stop: Stop | None = None,
+    ) -> tuple[Array, ...]:
+        """Run the network; its outputs of these names.
+
+        Args:
+            images: as its input is.
+            outputs: the names of those that are wanted.
+            wide: with all threads, or in the caller's alone.
+            stop: ends the run when it is said; then Stopped is raised.
+        """
 
 
 class LoadedNetwork(Network, Protocol):

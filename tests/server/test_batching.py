@@ -5,15 +5,26 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import onnx.parser
 import pytest
 
-from anyres_server.errors import Unavailable
-from anyres_server.model import Array, Network
-from anyres_server.schedule.batching import Batcher, BatchPolicy, Ran
+from anyres_analyzer import analyze
+from anyres_server.errors import Stopped, Unavailable
+from anyres_server.model import Array, Model
+from anyres_server.repository.cards import card_of
+from anyres_server.routing.pace import Pace
+from anyres_server.schedule.batching import Batcher, Run
+from anyres_server.schedule.queue import BatchPolicy, Ran
+from anyres_server.settings.per_model import ModelSettings
 
+GREY = onnx.parser.parse_model(
+    '<ir_version: 8, opset_import: ["" : 17]>'
+    "grey (float[N,1,H,W] x) => (float[N,1,P,Q] y) { y = Identity (x) }"
+)
 LONG_S = 5.0  # nobody should wait that long
 
 
@@ -23,7 +34,7 @@ class Net:
     def __init__(self, *, batches: bool = True) -> None:
         self.batches = batches
 
-    def __call__(self, images: Array, outputs: Sequence[str]) -> tuple[Array, ...]:
+    def __call__(self, images: Array, outputs: Sequence[str], **how: Any) -> tuple[Array, ...]:
         raise NotImplementedError
 
 
@@ -32,22 +43,43 @@ class Doubler:
 
     def __init__(self) -> None:
         self.batches: list[tuple[int, ...]] = []
+        self.runs: list[Run] = []
         self.open = asyncio.Event()
         self.open.set()
 
-    async def __call__(
-        self, network: Network, images: Array, outputs: tuple[str, ...]
-    ) -> tuple[Array, ...]:
+    async def __call__(self, run: Run) -> tuple[Array, ...]:
+        images = np.concatenate(run.images)
         self.batches.append(images.shape)
+        self.runs.append(run)
         await self.open.wait()
+        if run.stop.said:
+            raise Stopped
         if (images < 0).any():
             raise ArithmeticError("negative")
-        return tuple(images * 2 for _ in outputs)
+        return tuple(images * 2 for _ in run.outputs)
+
+
+def model(network: Net, **settings: Any) -> Model:
+    """A model of grey pictures that costs a multiply-add a pixel."""
+
+    def cost(height: int, width: int, batch: int) -> Any:
+        return SimpleNamespace(macs=batch * height * width)
+
+    return Model(
+        "doubling",
+        "1",
+        card_of("doubling", analyze(GREY)),
+        cost,
+        network,
+        ModelSettings(**settings),
+    )
 
 
 @asynccontextmanager
-async def running(engine: Doubler, *, workers: int = 1, **policy: Any) -> AsyncIterator[Batcher]:
-    batcher = Batcher(engine, BatchPolicy(**policy), workers=workers)
+async def running(
+    engine: Doubler, *, processors: int = 1, tell: Any = lambda _: None, **policy: Any
+) -> AsyncIterator[Batcher]:
+    batcher = Batcher(engine, BatchPolicy(**policy), Pace(), tell, processors=processors)
     task = asyncio.create_task(batcher.run())
     try:
         yield batcher
@@ -61,9 +93,8 @@ def image(value: float, side: int = 2, rows: int = 1) -> Array:
     return np.full((rows, 1, side, side), value, np.float32)
 
 
-async def ask(batcher: Batcher, network: Network, images: Array, *outputs: str) -> Ran:
-    rows, _, height, width = images.shape
-    return await batcher.infer(network, images, outputs or ("y",), pixels=rows * height * width)
+async def ask(batcher: Batcher, asked: Model, images: Array, *outputs: str) -> Ran:
+    return await batcher.infer(asked, images, outputs or ("y",))
 
 
 async def settle() -> None:
@@ -72,7 +103,7 @@ async def settle() -> None:
 
 
 async def test_pieces_that_arrive_together_share_one_run() -> None:
-    engine, net = Doubler(), Net()
+    engine, net = Doubler(), model(Net())
     async with running(engine, max_batch_size=4, max_queue_delay_s=LONG_S) as batcher:
         answers = await asyncio.gather(*(ask(batcher, net, image(i)) for i in range(4)))
     assert engine.batches == [(4, 1, 2, 2)]
@@ -82,23 +113,23 @@ async def test_pieces_that_arrive_together_share_one_run() -> None:
 
 async def test_a_lone_piece_waits_no_longer_than_the_delay() -> None:
     async with running(Doubler(), max_queue_delay_s=0.01) as batcher, asyncio.timeout(1):
-        await ask(batcher, Net(), image(1))
+        await ask(batcher, model(Net()), image(1))
 
 
 async def test_shapes_and_networks_are_never_mixed() -> None:
-    engine, net = Doubler(), Net()
+    engine, net = Doubler(), model(Net())
     async with running(engine, max_batch_size=8, max_queue_delay_s=0.01) as batcher:
         await asyncio.gather(
             ask(batcher, net, image(1, side=2)),
             ask(batcher, net, image(1, side=3)),
             ask(batcher, net, image(1, side=2)),
-            ask(batcher, Net(), image(1, side=2)),
+            ask(batcher, model(Net()), image(1, side=2)),
         )
     assert sorted(engine.batches) == [(1, 1, 2, 2), (1, 1, 3, 3), (2, 1, 2, 2)]
 
 
 async def test_a_full_batch_does_not_wait_behind_an_older_piece_that_still_may() -> None:
-    engine, net = Doubler(), Net()
+    engine, net = Doubler(), model(Net())
     async with running(engine, max_batch_size=2, max_queue_delay_s=LONG_S) as batcher:
         lonely = asyncio.create_task(ask(batcher, net, image(1, side=3)))
         await asyncio.gather(*(ask(batcher, net, image(1)) for _ in range(2)))
@@ -108,7 +139,7 @@ async def test_a_full_batch_does_not_wait_behind_an_older_piece_that_still_may()
 
 
 async def test_pieces_that_want_different_outputs_do_not_share_a_run() -> None:
-    engine, net = Doubler(), Net()
+    engine, net = Doubler(), model(Net())
     async with running(engine, max_batch_size=4, max_queue_delay_s=0.01) as batcher:
         both, one = await asyncio.gather(
             ask(batcher, net, image(1), "y", "z"), ask(batcher, net, image(2), "y")
@@ -118,7 +149,7 @@ async def test_pieces_that_want_different_outputs_do_not_share_a_run() -> None:
 
 
 async def test_of_two_batches_that_are_ready_the_older_goes_first() -> None:
-    engine, net = Doubler(), Net()
+    engine, net = Doubler(), model(Net())
     engine.open.clear()
     async with running(engine, max_batch_size=2, max_queue_delay_s=0) as batcher:
         busy = asyncio.create_task(ask(batcher, net, image(1, side=5)))
@@ -132,7 +163,7 @@ async def test_of_two_batches_that_are_ready_the_older_goes_first() -> None:
 
 
 async def test_large_pieces_neither_wait_nor_share() -> None:
-    engine, net = Doubler(), Net()
+    engine, net = Doubler(), model(Net())
     async with running(
         engine, max_batch_size=8, max_batch_pixels=7, max_queue_delay_s=LONG_S
     ) as batcher:
@@ -141,14 +172,14 @@ async def test_large_pieces_neither_wait_nor_share() -> None:
 
 
 async def test_a_network_of_one_image_at_a_time_gets_one_at_a_time_without_a_wait() -> None:
-    engine, net = Doubler(), Net(batches=False)
+    engine, net = Doubler(), model(Net(batches=False))
     async with running(engine, max_batch_size=8, max_queue_delay_s=LONG_S) as batcher:
         await asyncio.gather(*(ask(batcher, net, image(i)) for i in range(2)))
     assert engine.batches == [(1, 1, 2, 2)] * 2
 
 
 async def test_several_images_of_one_caller_stay_together() -> None:
-    engine, net = Doubler(), Net()
+    engine, net = Doubler(), model(Net())
     async with running(engine, max_batch_size=3, max_queue_delay_s=LONG_S) as batcher:
         pair, single = await asyncio.gather(
             ask(batcher, net, image(1, rows=2)), ask(batcher, net, image(3))
@@ -159,7 +190,7 @@ async def test_several_images_of_one_caller_stay_together() -> None:
 
 @pytest.mark.parametrize("victim", [0, 1, 2])
 async def test_a_caller_that_leaves_does_not_hurt_its_batch(victim: int) -> None:
-    engine, net = Doubler(), Net()
+    engine, net = Doubler(), model(Net())
     engine.open.clear()
     async with running(engine, max_batch_size=3, max_queue_delay_s=LONG_S) as batcher:
         tasks = [asyncio.create_task(ask(batcher, net, image(i))) for i in range(3)]
@@ -172,7 +203,7 @@ async def test_a_caller_that_leaves_does_not_hurt_its_batch(victim: int) -> None
 
 
 async def test_a_caller_that_leaves_while_queued_costs_the_engine_nothing() -> None:
-    engine, net = Doubler(), Net()
+    engine, net = Doubler(), model(Net())
     async with running(engine, max_batch_size=8, max_queue_delay_s=0.02) as batcher:
         leaver = asyncio.create_task(ask(batcher, net, image(1)))
         stayer = asyncio.create_task(ask(batcher, net, image(2)))
@@ -183,7 +214,7 @@ async def test_a_caller_that_leaves_while_queued_costs_the_engine_nothing() -> N
 
 
 async def test_a_failure_reaches_every_caller_and_the_next_batch_still_runs() -> None:
-    net = Net()
+    net = model(Net())
     async with running(Doubler(), max_batch_size=2, max_queue_delay_s=LONG_S) as batcher:
         failed = await asyncio.gather(
             ask(batcher, net, image(-1)), ask(batcher, net, image(1)), return_exceptions=True
@@ -192,10 +223,10 @@ async def test_a_failure_reaches_every_caller_and_the_next_batch_still_runs() ->
         assert (await ask(batcher, net, image(3, rows=2))).outputs[0].shape == (2, 1, 2, 2)
 
 
-async def test_as_many_runs_overlap_as_there_are_workers() -> None:
-    engine, net = Doubler(), Net(batches=False)
+async def test_as_many_runs_overlap_as_there_are_processors() -> None:
+    engine, net = Doubler(), model(Net(batches=False))
     engine.open.clear()
-    async with running(engine, workers=2) as batcher:
+    async with running(engine, processors=2) as batcher:
         tasks = [asyncio.create_task(ask(batcher, net, image(i))) for i in range(3)]
         await settle()
         assert len(engine.batches) == 2
@@ -204,10 +235,99 @@ async def test_as_many_runs_overlap_as_there_are_workers() -> None:
 
 
 async def test_stopping_answers_those_who_wait() -> None:
-    engine, net = Doubler(), Net()
+    engine, net = Doubler(), model(Net())
     engine.open.clear()
     async with running(engine, max_batch_size=1) as batcher:
         tasks = [asyncio.create_task(ask(batcher, net, image(i))) for i in range(2)]
         await settle()
     results = await asyncio.gather(*tasks, return_exceptions=True)
     assert [type(result) for result in results] == [Unavailable, Unavailable]
+
+
+async def test_a_lone_piece_has_all_processors_and_several_one_each() -> None:
+    engine, net = Doubler(), model(Net(batches=False))
+    async with running(engine, processors=2) as batcher:
+        await ask(batcher, net, image(0))
+        engine.open.clear()
+        tasks = [asyncio.create_task(ask(batcher, net, image(i))) for i in range(4)]
+        await settle()
+        assert [run.wide for run in engine.runs] == [True, False, False]
+        engine.open.set()
+        await asyncio.gather(*tasks)
+
+
+async def test_nothing_runs_beside_a_wide_run() -> None:
+    engine, net = Doubler(), model(Net(batches=False))
+    engine.open.clear()
+    async with running(engine, processors=4) as batcher:
+        first = asyncio.create_task(ask(batcher, net, image(0)))
+        await settle()
+        second = asyncio.create_task(ask(batcher, net, image(1)))
+        await settle()
+        assert [run.wide for run in engine.runs] == [True]
+        engine.open.set()
+        await asyncio.gather(first, second)
+
+
+async def test_a_run_for_which_nobody_waits_any_more_is_stopped() -> None:
+    engine, net = Doubler(), model(Net())
+    engine.open.clear()
+    async with running(engine, max_batch_size=2, max_queue_delay_s=LONG_S) as batcher:
+        tasks = [asyncio.create_task(ask(batcher, net, image(i))) for i in range(2)]
+        await settle()
+        tasks[0].cancel()
+        await settle()
+        assert not engine.runs[0].stop.said
+        tasks[1].cancel()
+        await settle()
+        assert engine.runs[0].stop.said
+        engine.open.set()
+        assert (await ask(batcher, net, image(1, rows=2))).batch_size == 2
+
+
+async def test_a_models_own_limits_go_before_the_servers() -> None:
+    engine, net = Doubler(), model(Net(), max_batch_size=3, max_queue_delay_s=LONG_S)
+    async with running(engine, max_batch_size=2, max_queue_delay_s=0) as batcher:
+        await asyncio.gather(*(ask(batcher, net, image(i)) for i in range(3)))
+    assert engine.batches == [(3, 1, 2, 2)]
+
+
+async def test_who_is_always_alone_waits_for_company_no_more() -> None:
+    net = model(Net())
+    async with running(Doubler(), max_queue_delay_s=0.02) as batcher:
+        for _ in range(3):
+            await ask(batcher, net, image(1))
+        began = asyncio.get_running_loop().time()
+        answer = asyncio.create_task(ask(batcher, net, image(1)))
+        await settle()
+        await settle()
+        assert answer.done(), asyncio.get_running_loop().time() - began
+
+
+async def test_every_run_is_told_with_what_it_took() -> None:
+    events: list[Any] = []
+    net = model(Net())
+    async with running(Doubler(), tell=events.append) as batcher:
+        await batcher.infer(net, image(1, side=3, rows=2), ("y",), 12345)
+    (event,) = events
+    assert (event.model, event.size, event.images, event.threads) == (net, (3, 3), 2, 1)
+    assert (event.reserved_bytes, event.predicted_s) == (12345, None)
+    assert event.compute_s > 0
+
+
+async def test_the_backlog_is_what_is_under_way_and_what_waits() -> None:
+    engine, net = Doubler(), model(Net(batches=False))
+    pace = Pace()
+    pace.note(net, (10, 10), 1, 1.0, True)
+    batcher = Batcher(engine, BatchPolicy(), pace, lambda _: None)
+    serving = asyncio.create_task(batcher.run())
+    engine.open.clear()
+    tasks = [asyncio.create_task(ask(batcher, net, image(0, side=10))) for _ in range(3)]
+    await settle()
+    assert batcher.backlog_s() == pytest.approx(3.0, abs=0.2)
+    engine.open.set()
+    await asyncio.gather(*tasks)
+    assert batcher.backlog_s() == 0
+    serving.cancel()
+    with suppress(asyncio.CancelledError):
+        await serving

@@ -267,9 +267,9 @@ class Watched:
         self._network, self._runs = network, runs
         self.batches, self.metadata = network.batches, network.metadata
 
-    def __call__(self, images: Array, outputs: Sequence[str]) -> tuple[Array, ...]:
+    def __call__(self, images: Array, outputs: Sequence[str], **how: Any) -> tuple[Array, ...]:
         self._runs.append((images.dtype.name, images.shape, tuple(outputs)))
-        return self._network(images, outputs)
+        return self._network(images, outputs, **how)
 
 
 async def test_images_of_one_size_that_want_the_same_share_a_run(

@@ -48,11 +48,11 @@ class HeldEngine:
     def metadata(self) -> Mapping[str, str]:
         return self._engine.metadata
 
-    def __call__(self, images: Array, outputs: Sequence[str]) -> tuple[Array, ...]:
+    def __call__(self, images: Array, outputs: Sequence[str], **how: Any) -> tuple[Array, ...]:
         self._held.runs.append(images.shape)
         self._held.began.release()
         assert self._held.go.wait(10)
-        return self._engine(images, outputs)
+        return self._engine(images, outputs, **how)
 
 
 @pytest.fixture

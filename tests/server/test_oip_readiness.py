@@ -39,10 +39,10 @@ class Held:
         self.batches, self.metadata = engine.batches, engine.metadata
         self.begun, self.may_end = threading.Event(), threading.Event()
 
-    def __call__(self, images: Array, outputs: Sequence[str]) -> tuple[Array, ...]:
+    def __call__(self, images: Array, outputs: Sequence[str], **how: Any) -> tuple[Array, ...]:
         self.begun.set()
         assert self.may_end.wait(10)
-        return self._engine(images, outputs)
+        return self._engine(images, outputs, **how)
 
 
 async def test_a_server_that_stops_is_alive_but_not_ready_and_finishes_what_it_began(

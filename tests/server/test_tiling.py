@@ -22,7 +22,7 @@ MANY = 10**9
 class NoNetwork:
     batches = True
 
-    def __call__(self, images: Array, outputs: Sequence[str]) -> tuple[Array, ...]:
+    def __call__(self, images: Array, outputs: Sequence[str], **how: Any) -> tuple[Array, ...]:
         raise NotImplementedError
 
 

@@ -33,9 +33,9 @@ class Watched:
     def metadata(self) -> Mapping[str, str]:
         return self._network.metadata
 
-    def __call__(self, images: Array, outputs: Sequence[str]) -> tuple[Array, ...]:
+    def __call__(self, images: Array, outputs: Sequence[str], **how: Any) -> tuple[Array, ...]:
         self._shapes.append(images.shape)
-        return self._network(images, outputs)
+        return self._network(images, outputs, **how)
 
 
 async def test_images_of_one_size_share_a_run_and_each_gets_its_own_answer(

@@ -1,14 +1,23 @@
-"""The only place that knows ONNX Runtime: opens a file, runs it, translates its errors.
+"""ONNX Runtime: opens a file, runs it, stops it, translates its errors.
+
+A network is one graph in two sessions: a wide one, whose runs use all threads, for when there is
+one piece to do; and a narrow one, whose runs stay in the thread that calls, so that several pieces
+run at once and none waits for another at every node. ONNX Runtime packs weights for the processor
+anew in each session, so the narrow one costs them once more; where they are large, narrow runs go
+through the wide session and share its threads.
 
 Resident memory decides how many images a server can hold, so the CPU arena (which keeps what it
 once took) and the memory pattern (one more block a new input shape) are off; every size is a new
-one here. Threads sleep between runs instead of spinning: several models share the processors.
+one here. Threads sleep between runs instead of spinning: several models share the processors. They
+are each session's own, because those of ONNX Runtime's global pool cannot be told to sleep; only
+one wide run is under way at a time, so they do not get in each other's way.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +25,8 @@ import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from anyres_server.engine.beside import weights_beside
-from anyres_server.errors import InferenceFailed, ModelBroken, Overloaded
-from anyres_server.model import Array
+from anyres_server.errors import InferenceFailed, ModelBroken, Overloaded, Stopped
+from anyres_server.model import Array, Stop
 
 log = logging.getLogger(__name__)
 
@@ -42,15 +51,17 @@ GIVEN = tuple(
         *("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64"),
     )
 )
+NARROW_BYTES = 2**29  # of a model's files, up to which its weights may be held twice
 
 
 class Engine:
     """One network in ONNX Runtime."""
 
-    def __init__(self, session: ort.InferenceSession, name: str) -> None:
-        self._session = session
+    def __init__(self, wide: ort.InferenceSession, narrow: ort.InferenceSession, name: str) -> None:
+        self._wide = wide
+        self._narrow = narrow
         self._name = name
-        self._input = session.get_inputs()[0]
+        self._input = wide.get_inputs()[0]
 
     @property
     def batches(self) -> bool:
@@ -60,29 +71,80 @@ class Engine:
     @property
     def metadata(self) -> dict[str, str]:
         """What the file says about itself."""
-        return dict(self._session.get_modelmeta().custom_metadata_map)
+        return dict(self._wide.get_modelmeta().custom_metadata_map)
 
-    def __call__(self, images: Array, outputs: Sequence[str]) -> tuple[Array, ...]:
+    def __call__(
+        self,
+        images: Array,
+        outputs: Sequence[str],
+        *,
+        wide: bool = True,
+        stop: Stop | None = None,
+    ) -> tuple[Array, ...]:
         """Run the network; blocks, and lets other threads run meanwhile.
 
         Raises:
+            Stopped: it was stopped, between two nodes.
             Overloaded: there was not enough memory.
             InferenceFailed: anything else; the log says what.
         """
+        session = self._wide if wide else self._narrow
+        stop = stop or Stop()
+        run = ort.RunOptions()
+        run.log_severity_level = 4
+
+        def terminate() -> None:
+            run.terminate = True
+
         try:
-            answers = self._session.run(list(outputs), {self._input.name: images})
+            with stop.heard_by(terminate):
+                answers = session.run(list(outputs), {self._input.name: images}, run)
         except ORT_ERRORS as error:
-            shape = "x".join(map(str, images.shape))
-            log.warning("%s broke on %s: %s", self._name, shape, error)
-            if isinstance(error, MemoryError) or any(sign in str(error) for sign in OUT_OF_MEMORY):
-                raise Overloaded(f"{self._name} ran out of memory on {shape}") from error
-            raise InferenceFailed(f"{self._name} broke on an input of {shape}") from error
+            raise self._translated(error, images, stop) from error
         found = tuple(map(np.asarray, answers))
         for answer in found:
             if answer.shape[:1] != (len(images),):
                 rows = len(answer) if answer.ndim else 1
                 raise InferenceFailed(f"{self._name} gave {rows} answers for {len(images)} images")
         return found
+
+    def _translated(self, error: Exception, images: Array, stop: Stop) -> Exception:
+        shape = "x".join(map(str, images.shape))
+        if stop.said:
+            return Stopped(f"{self._name} was stopped on {shape}")
+        log.warning("%s broke on %s: %s", self._name, shape, error)
+        if isinstance(error, MemoryError) or any(sign in str(error) for sign in OUT_OF_MEMORY):
+            return Overloaded(f"{self._name} ran out of memory on {shape}")
+        return InferenceFailed(f"{self._name} broke on an input of {shape}")
+
+
+@dataclass(frozen=True, eq=False)
+class _File:
+    """An ONNX file, and the files that its weights lie in, read before it is loaded."""
+
+    path: Path
+    beside: dict[str, bytes]
+
+    @property
+    def bytes(self) -> int:
+        """Of all of them."""
+        return self.path.stat().st_size + sum(map(len, self.beside.values()))
+
+    def session(self, threads: int) -> ort.InferenceSession:
+        """Load it, for runs of so many threads."""
+        options = _options(threads)
+        if self.beside:
+            contents = list(self.beside.values())
+            options.add_external_initializers_from_files_in_memory(
+                list(self.beside), contents, list(map(len, contents))
+            )
+        try:
+            return ort.InferenceSession(self.path, options, ["CPUExecutionProvider"])
+        except ORT_ERRORS as error:
+            log.warning("%s cannot be loaded: %s", self.path, error)
+            raise ModelBroken(
+                f"{self.path.name} cannot be loaded; the server's log says why"
+            ) from error
 
 
 def open_engine(path: Path, threads: int) -> Engine:
@@ -91,23 +153,20 @@ def open_engine(path: Path, threads: int) -> Engine:
     Raises:
         ModelBroken: it cannot be loaded, or its input or outputs are none that are served.
     """
-    options = _options(threads)
-    if beside := weights_beside(path):
-        options.add_external_initializers_from_files_in_memory(
-            list(beside), list(beside.values()), list(map(len, beside.values()))
-        )
-    try:
-        session = ort.InferenceSession(path, options, ["CPUExecutionProvider"])
-    except ORT_ERRORS as error:
-        log.warning("%s cannot be loaded: %s", path, error)
-        raise ModelBroken(f"{path.name} cannot be loaded; the server's log says why") from error
+    file = _File(path, weights_beside(path))
+    wide = file.session(threads)
+    _check(wide)
+    twice = threads > 1 and file.bytes <= NARROW_BYTES
+    return Engine(wide, file.session(1) if twice else wide, path.name)
+
+
+def _check(session: ort.InferenceSession) -> None:
     image = session.get_inputs()[0]
     if image.type not in TAKEN:
         raise ModelBroken(f"{image.name!r} is a {image.type}; taken are {' and '.join(TAKEN)}")
     for output in session.get_outputs():
         if output.type not in GIVEN:
             raise ModelBroken(f"{output.name!r} is a {output.type}; given are tensors of numbers")
-    return Engine(session, path.name)
 
 
 def _options(threads: int) -> ort.SessionOptions:

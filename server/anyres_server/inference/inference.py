@@ -9,18 +9,15 @@ are worked on in one pool of threads, networks run in another.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from concurrent.futures import Executor
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import prod
-from time import perf_counter
-from typing import TypeAlias, TypeVar
 
 import numpy as np
 
-from anyres_analyzer.tiling.plan import Tile
+from anyres_analyzer import Cost
+from anyres_analyzer.tiling.plan import AxisTile, Tile
 from anyres_proto.card import Output
 from anyres_server.errors import TooLarge
 from anyres_server.inference.bounds import (
@@ -31,20 +28,17 @@ from anyres_server.inference.bounds import (
     held_bytes,
 )
 from anyres_server.inference.canvas import Canvas, Mosaic, Placed
+from anyres_server.inference.pieces import Clock, Job, Pieces, computed_pixels
 from anyres_server.inference.several import several
-from anyres_server.model import Array, Model, Plan, Prediction, Request, RouteKind, Size, Timing
-from anyres_server.picture.image import Source, check_pixels, open_image
+from anyres_server.model import Array, Model, Plan, Prediction, Request, RouteKind, Size
+from anyres_server.observe.asked import asked
+from anyres_server.observe.events import Answered
+from anyres_server.picture.image import check_pixels, open_image
 from anyres_server.reduction.reduce import Reduction
 from anyres_server.routing.router import Route, Router
 from anyres_server.schedule.admission import Admission
-from anyres_server.schedule.batching import Batcher
-from anyres_server.schedule.pace import Pace
-
-T = TypeVar("T")
-Keep: TypeAlias = Callable[[Placed], Awaitable[None]]
 
 IMAGES_IN_FLIGHT = 8  # of one request
-TILES_IN_FLIGHT = 2  # of one image: one in the network while the next is cut or the last reduced
 
 
 @dataclass(frozen=True)
@@ -56,21 +50,6 @@ class Estimate:
     compute_s: float | None
 
 
-@dataclass
-class _Clock:
-    """Adds up where the time of one request goes."""
-
-    began: float = field(default_factory=perf_counter)
-    decode_s: float = 0.0
-    compute_s: float = 0.0
-    reduce_s: float = 0.0
-
-    def timing(self) -> Timing:
-        busy_s = self.decode_s + self.compute_s + self.reduce_s
-        queue_s = max(0.0, perf_counter() - self.began - busy_s)
-        return Timing(self.decode_s, queue_s, self.compute_s, self.reduce_s)
-
-
 class Inference:
     """Predicts; what it needs is handed in."""
 
@@ -78,16 +57,13 @@ class Inference:
         self,
         admission: Admission,
         router: Router,
-        batcher: Batcher,
-        pool: Executor,
+        pieces: Pieces,
         bounds: Bounds,
     ) -> None:
         self._admission = admission
         self._router = router
-        self._batcher = batcher
-        self._pool = pool
+        self._pieces = pieces
         self._bounds = bounds
-        self._pace = Pace()
 
     @property
     def open(self) -> bool:
@@ -113,7 +89,7 @@ class Inference:
             return prediction
 
         with self._admission.gate.entered():
-            return await several(one, await self._off_loop(read), IMAGES_IN_FLIGHT)
+            return await several(one, await self._pieces.off_loop(read), IMAGES_IN_FLIGHT)
 
     async def _predict(self, model: Model, request: Request) -> Prediction:
         reduction = Reduction(model.card, request.kinds, request.top_k)
@@ -122,12 +98,13 @@ class Inference:
             canvas = Canvas(job.mosaic.grid, reduction)
 
             async def paste(piece: Placed) -> None:
-                _, seconds = await self._timed(lambda: canvas.paste(piece))
+                _, seconds = await self._pieces.off_loop.timed(lambda: canvas.paste(piece))
                 job.clock.reduce_s += seconds
 
-            await self._run(job, route, paste)
-            outputs, seconds = await self._timed(canvas.finish)
+            await self._pieces.run(job, route.tiles, paste)
+            outputs, seconds = await self._pieces.off_loop.timed(canvas.finish)
             job.clock.reduce_s += seconds
+            _tell_answered(job, route)
             return Prediction(job.plan(route), job.clock.timing(), outputs)
 
     async def predict_tiles(
@@ -146,28 +123,30 @@ class Inference:
 
         async def finished(piece: Placed) -> None:
             check_answer(reduction, piece.size, self._bounds.answer_bytes)
-            outputs, _ = await self._timed(lambda: reduction.finish(piece.maps))
+            outputs, _ = await self._pieces.off_loop.timed(lambda: reduction.finish(piece.maps))
             await deliver(Placed(piece.rows, piece.columns, outputs))
 
         with self._admission.gate.entered():
             async with self._started(model, request, reduction) as (job, route):
                 await begin(job.plan(route))
-                await self._run(job, route, finished)
+                await self._pieces.run(job, route.tiles, finished)
+                _tell_answered(job, route)
 
     @asynccontextmanager
     async def _started(
         self, model: Model, request: Request, reduction: Reduction
-    ) -> AsyncIterator[tuple[_Job, Route]]:
+    ) -> AsyncIterator[tuple[Job, Route]]:
         """The image's pixels and route, and the memory for them until the block ends."""
-        clock = _Clock()
-        opened = await self._off_loop(
+        clock = Clock()
+        opened = await self._pieces.off_loop(
             open_image, request.image, model.card.input, self._bounds.image_pixels
         )
         async with self._admission.pictures.lent(held_bytes(opened, model, reduction)):
-            source, clock.decode_s = await self._timed(opened.decode)
+            source, clock.decode_s = await self._pieces.off_loop.timed(opened.decode)
             route = await self._route(model, source.size)
+            self._pieces.check_due(model, route)
             mosaic = Mosaic(model, source.size, reduction)
-            yield _Job(model, source, mosaic, clock), route
+            yield Job(model, source, mosaic, clock), route
 
     async def infer(
         self,
@@ -184,83 +163,50 @@ class Inference:
             read: gets them, once there is room.
             outputs: those that are wanted.
         """
+        clock = Clock()
         count, size, dtype = shape[0], model.card.input.size(shape), model.card.input.dtype
         with self._admission.gate.entered():
-            cost = await self._off_loop(lambda: model.cost(size, batch=count))
+            cost = await self._pieces.off_loop(lambda: model.cost(size, batch=count))
             shapes = [cost.output_shapes[output.name] for output in outputs]
             check_outputs(shapes, outputs, self._bounds.answer_bytes)
             async with self._admission.pictures.lent(prod(shape) * np.dtype(dtype).itemsize):
-                images = await self._off_loop(read)
+                images, clock.decode_s = await self._pieces.off_loop.timed(read)
+                self._pieces.check_due(model, _whole(size, cost))
                 async with self._admission.activations.lent(cost.activation_bytes):
                     names = tuple(output.name for output in outputs)
-                    pixels = count * prod(size)
-                    ran = await self._batcher.infer(model.network, images, names, pixels=pixels)
+                    ran = await self._pieces.batcher.infer(
+                        model, images, names, cost.activation_bytes
+                    )
+            clock.compute_s = ran.compute_s
+            plan = Plan(model, size, model.grid(size), RouteKind.WHOLE, 1)
+            _tell(plan, count, count * prod(size), clock)
         return ran.outputs
 
     async def estimate(self, model: Model, size: Size) -> Estimate:
         """What an image of this size would cost, without running it."""
         check_pixels(size, self._bounds.image_pixels)
-        route = await self._off_loop(self._router.route, model, size)
-        return Estimate(route, model.grid(size), self._pace.seconds(model, route.macs))
+        route = await self._pieces.off_loop(self._router.route, model, size)
+        seconds = self._pieces.seconds(model, route.tiles) if route.tiles else None
+        return Estimate(route, model.grid(size), seconds)
 
     async def _route(self, model: Model, size: Size) -> Route:
-        route: Route = await self._off_loop(self._router.route, model, size)
+        route: Route = await self._pieces.off_loop(self._router.route, model, size)
         if route.kind is RouteKind.REFUSED:
             raise TooLarge(route.reason)
         return route
 
-    async def _run(self, job: _Job, route: Route, keep: Keep) -> None:
-        """Send every piece through the network, in order, a few at a time."""
-        tiles = iter(route.tiles)
-        try:
-            async with asyncio.TaskGroup() as lanes:
-                for _ in range(min(TILES_IN_FLIGHT, len(route.tiles))):
-                    lanes.create_task(self._lane(job, tiles, keep))
-        except ExceptionGroup as group:
-            raise group.exceptions[0] from group
 
-    async def _lane(self, job: _Job, tiles: Iterator[Tile], keep: Keep) -> None:
-        for tile in tiles:
-            await keep(await self._piece(job, tile))
-
-    async def _piece(self, job: _Job, tile: Tile) -> Placed:
-        cost = job.model.cost(tile.size)
-        rows, columns = (slice(axis.start, axis.stop) for axis in (tile.rows, tile.columns))
-        async with self._admission.activations.lent(cost.activation_bytes):
-            images, seconds = await self._timed(lambda: job.source.cut(rows, columns))
-            job.clock.decode_s += seconds
-            ran = await self._batcher.infer(
-                job.model.network, images, job.mosaic.asked, pixels=prod(tile.size)
-            )
-            job.clock.compute_s += ran.compute_s
-            self._pace.note(job.model, cost.macs * ran.batch_size, ran.compute_s)
-            placed, seconds = await self._timed(lambda: job.mosaic.placed(tile, ran.outputs))
-            job.clock.reduce_s += seconds
-        return placed
-
-    async def _timed(self, work: Callable[[], T]) -> tuple[T, float]:
-        """Off the event loop; the seconds are those of the work, not of the wait for a thread."""
-
-        def timed() -> tuple[T, float]:
-            began = perf_counter()
-            result = work()
-            return result, perf_counter() - began
-
-        return await self._off_loop(timed)
-
-    async def _off_loop(self, work: Callable[..., T], *args: object) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work, *args)
+def _whole(size: Size, cost: Cost) -> Route:
+    tile = Tile(*(AxisTile(0, side, 0, side) for side in size))
+    return Route(RouteKind.WHOLE, (tile,), cost.macs, cost.activation_bytes, 0)
 
 
-@dataclass(frozen=True, eq=False)
-class _Job:
-    """One image on its way through the network."""
+def _tell_answered(job: Job, route: Route) -> None:
+    _tell(job.plan(route), 1, computed_pixels(route.tiles), job.clock)
 
-    model: Model
-    source: Source
-    mosaic: Mosaic
-    clock: _Clock
 
-    def plan(self, route: Route) -> Plan:
-        """How it goes."""
-        return Plan(self.model, self.source.size, self.mosaic.grid, route.kind, len(route.tiles))
+def _tell(plan: Plan, images: int, pixels: int, clock: Clock) -> None:
+    """Whoever wants to know hears that a request was answered."""
+    request = asked()
+    if request is not None:
+        request.tell(Answered(request.call, plan, images, pixels, clock.timing()))

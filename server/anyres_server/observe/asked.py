@@ -25,6 +25,7 @@ class Asked:
     tracer: Tracer
     caller: str = ""  # the name of its token
     model: str = ""  # as the caller named it
+    due: float | None = None  # by the monotonic clock: an answer after that is for nobody
     began: float = field(default_factory=monotonic)
 
     @property
@@ -51,6 +52,14 @@ def known_by(caller: str) -> None:
     request = _ASKED.get()
     if request is not None:
         _ASKED.set(replace(request, caller=caller))
+
+
+def due_within(seconds: float) -> None:
+    """The caller has no use for an answer that takes longer."""
+    request = _ASKED.get()
+    if request is not None:
+        until = monotonic() + seconds
+        _ASKED.set(replace(request, due=until if request.due is None else min(request.due, until)))
 
 
 def next_message(model: str) -> None:

@@ -19,6 +19,7 @@ from anyres_proto.inference import grpc_service_pb2 as pb
 from anyres_proto.inference import grpc_service_pb2_grpc as pb_grpc
 from anyres_server.inference.inference import Inference
 from anyres_server.model import Model
+from anyres_server.observe.asked import due_within
 from anyres_server.observe.share import Share
 from anyres_server.oip import index
 from anyres_server.oip.answers import Answers
@@ -211,11 +212,13 @@ class OpenInferenceService(pb_grpc.GRPCInferenceServiceServicer):
         """Change which requests are traced, and say which those are."""
         return trace_settings(request, self._traced)
 
-    async def ModelInfer(
+    # What is large is answered as it travels, put together off the event loop.
+    async def ModelInfer(  # type: ignore[override]
         self, request: pb.ModelInferRequest, context: Context
-    ) -> pb.ModelInferResponse:
+    ) -> bytes:
         """Answer one request."""
-        return await self._answers.whole(request, await self._understood(request))
+        answer = await self._answers.whole(request, await self._understood(request))
+        return await asyncio.to_thread(b"".join, answer.parts)
 
     # The stubs know only generators; grpc.aio takes coroutines that write, too.
     async def ModelStreamInfer(  # type: ignore[override]
@@ -227,4 +230,7 @@ class OpenInferenceService(pb_grpc.GRPCInferenceServiceServicer):
 
     async def _understood(self, request: pb.ModelInferRequest) -> Asked:
         model = self._repository.get(request.model_name, request.model_version)
-        return await asyncio.to_thread(understood, request, model, self._regions)
+        asked = await asyncio.to_thread(understood, request, model, self._regions)
+        if asked.within_s is not None:
+            due_within(asked.within_s)
+        return asked

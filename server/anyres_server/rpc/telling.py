@@ -47,6 +47,8 @@ class Telling:
         metadata = metadata_of(context)
         request = Asked(call, request_id(metadata), self._tell, self._tracing.tracer)
         asked.begin(request)
+        if (left_s := context.time_remaining()) is not None:
+            asked.due_within(left_s)
         context.set_trailing_metadata(((REQUEST_ID, request.id),))
         code = grpc.StatusCode.OK
         with self._tracing.call(method, metadata, request.id) as span:

@@ -1,10 +1,9 @@
-"""Dynamic batching: pieces of one shape that wait together go through the network together.
+"""What runs next, and with how many threads: the oldest first, small pieces together or side by
+side where that is faster.
 
-A piece waits until enough others of exactly its network and shape have come, or until it has waited
-`max_queue_delay_s`, whichever is first; while the engine is busy, mates gather anyway. Among the
-batches that are ready, the one with the oldest piece goes first, so no shape starves another. A
-large piece gains nothing from company: two that exceed `max_batch_pixels` never meet, and such a
-piece does not wait for any. Pieces whose callers have gone are dropped before the engine sees them.
+Processors are slots: a wide run takes all of them, a narrow one takes one (`policy`). Of the
+batches that are ready (`queue`) the one with the oldest piece goes first, so no shape starves or
+flushes another. A run for which nobody waits any more is stopped.
 
 The queue needs no limit of its own: the gate in front of it counts requests, and a request has only
 a few pieces in here at a time.
@@ -14,171 +13,196 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
-from anyres_server.errors import Unavailable
-from anyres_server.model import Array, Network
-
-
-@dataclass(frozen=True)
-class BatchPolicy:
-    """How long to wait for company, and how much of it."""
-
-    max_batch_size: int = 8  # images
-    max_batch_pixels: int = 2**20
-    max_queue_delay_s: float = 0.002
+from anyres_server.errors import Stopped, Unavailable
+from anyres_server.model import Array, Model, Stop
+from anyres_server.observe import events
+from anyres_server.routing.pace import Pace
+from anyres_server.schedule.benefit import Benefit
+from anyres_server.schedule.policy import goes_wide
+from anyres_server.schedule.queue import Batch, BatchPolicy, Entry, Queue, Ran
 
 
 @dataclass(frozen=True, eq=False)
-class Ran:
-    """A piece's answer, in the order asked, and how long the run that it was part of took."""
+class Run:
+    """What the engine is to do, off the event loop; `images` are one batch, in parts."""
 
-    outputs: tuple[Array, ...]
-    compute_s: float
-    batch_size: int  # images in that run, its own included
-
-
-@dataclass(frozen=True, eq=False)
-class _Entry:
-    network: Network
-    images: Array
+    model: Model
+    images: Sequence[Array]
     outputs: tuple[str, ...]
-    pixels: int
-    came_at: float
-    reply: asyncio.Future[Ran] = field(
-        default_factory=lambda: asyncio.get_running_loop().create_future()
-    )
+    wide: bool
+    stop: Stop
 
-    @property
-    def rows(self) -> int:
-        return len(self.images)
 
-    def can_join(self, other: _Entry) -> bool:
-        """Whether both fit into one array for one network, and want the same of it."""
-        alike = self.images.shape[1:] == other.images.shape[1:] and self.outputs == other.outputs
-        return self.network is other.network and self.network.batches and alike
+def computed(run: Run) -> tuple[Array, ...]:
+    """Do it; blocks."""
+    together = run.images[0] if len(run.images) == 1 else np.concatenate(run.images)
+    return run.model.network(together, run.outputs, wide=run.wide, stop=run.stop)
+
+
+Engine: TypeAlias = Callable[[Run], Awaitable[tuple[Array, ...]]]
 
 
 class Batcher:
     """Await `infer` from any number of tasks; keep exactly one `run` going.
 
-    `engine` runs a network off the event loop; `workers` is how many runs may overlap.
+    Args:
+        engine: runs a network off the event loop.
+        policy: where a model has none of its own.
+        pace: predicts runs, and is told of them.
+        tell: hears of every run.
+        processors: slots that a wide run takes all of.
     """
 
     def __init__(
         self,
-        engine: Callable[[Network, Array, tuple[str, ...]], Awaitable[tuple[Array, ...]]],
+        engine: Engine,
         policy: BatchPolicy,
+        pace: Pace,
+        tell: events.Tell,
         *,
-        workers: int = 1,
+        processors: int = 1,
     ) -> None:
         self._engine = engine
-        self._policy = policy
-        self._workers = workers
-        self._queue: list[_Entry] = []
-        self._arrival = asyncio.Event()
+        self._pace = pace
+        self._tell = tell
+        self._processors = processors
+        self._benefit = Benefit()
+        self._queue = Queue(policy, self._benefit)
+        self._free = processors
+        self._ends: dict[Stop, float] = {}  # when each run under way should be done
+        self._changed = asyncio.Event()
 
     async def infer(
-        self, network: Network, images: Array, outputs: tuple[str, ...], *, pixels: int
+        self, model: Model, images: Array, outputs: tuple[str, ...], reserved_bytes: int = 0
     ) -> Ran:
-        """Run images through a network, with others where that pays.
+        """Run images through a model's network, with others where that pays.
 
         Args:
-            network: which.
+            model: whose network.
             images: as it takes them, the batch axis first.
             outputs: the names of those that are wanted.
-            pixels: of all images together.
+            reserved_bytes: lent to it while it runs.
         """
         now = asyncio.get_running_loop().time()
-        entry = _Entry(network, images, outputs, pixels, came_at=now)
-        self._queue.append(entry)
-        self._arrival.set()
+        size = model.card.input.size(images.shape)
+        entry = Entry(model, images, outputs, size, reserved_bytes, came_at=now)
+        self._queue.add(entry)
+        self._changed.set()
         return await entry.reply
+
+    def backlog_s(self) -> float:
+        """Until all that waits and is under way should be done, as far as that can be told."""
+        now = asyncio.get_running_loop().time()
+        queued = sum(self._seconds([entry], wide=True) or 0.0 for entry in self._queue.waiting())
+        return queued + max([0.0, *(end - now for end in self._ends.values())])
 
     async def run(self) -> None:
         """Serve the queue until cancelled; then answer those who still wait."""
         try:
-            async with asyncio.TaskGroup() as workers:
-                for _ in range(self._workers):
-                    workers.create_task(self._work())
+            async with asyncio.TaskGroup() as runs:
+                while True:
+                    while (chosen := self._chosen()) is not None:
+                        batch, wide = chosen
+                        self._queue.take(batch)
+                        self._free -= self._slots(wide)
+                        runs.create_task(self._answer(batch, wide))
+                    self._changed.clear()
+                    await self._change_or(self._queue.next_due() if self._free else None)
         finally:
-            _fail(self._queue, Unavailable("the server is shutting down"))
+            _fail(self._queue.waiting(), Unavailable("the server is shutting down"))
 
-    async def _work(self) -> None:
-        while True:
-            await self._answer(await self._next_batch())
+    def _chosen(self) -> tuple[Batch, bool] | None:
+        """The batch to start now, and whether it goes wide."""
+        ready = self._queue.ready(asyncio.get_running_loop().time()) if self._free else []
+        if not ready:
+            return None
+        if self._free < self._processors:
+            return ready[0], False  # beside others that run narrow
+        wide_s, narrow_s = (self._seconds(ready[0], wide=wide) for wide in (True, False))
+        return ready[0], goes_wide(len(ready), self._processors, wide_s, narrow_s)
 
-    async def _next_batch(self) -> Sequence[_Entry]:
-        loop = asyncio.get_running_loop()
-        while True:
-            self._queue = [entry for entry in self._queue if not entry.reply.done()]
-            batches = self._batches()
-            ready = (batch for batch in batches if self._is_ready(batch, loop.time()))
-            if batch := next(ready, None):
-                self._queue = [entry for entry in self._queue if entry not in batch]
-                return batch
-            self._arrival.clear()
-            await self._arrival_or(min((self._due(batch) for batch in batches), default=None))
+    def _slots(self, wide: bool) -> int:
+        return self._processors if wide else 1
 
-    def _batches(self) -> list[list[_Entry]]:
-        """What could go together, by the age of the oldest entry."""
-        batches: list[list[_Entry]] = []
-        for entry in self._queue:
-            for batch in batches:
-                if entry.can_join(batch[0]) and self._fits([*batch, entry]):
-                    batch.append(entry)
-                    break
-            else:
-                batches.append([entry])
-        return batches
-
-    def _fits(self, batch: Sequence[_Entry]) -> bool:
-        rows = sum(entry.rows for entry in batch)
-        pixels = sum(entry.pixels for entry in batch)
-        return rows <= self._policy.max_batch_size and pixels <= self._policy.max_batch_pixels
-
-    def _is_ready(self, batch: Sequence[_Entry], now: float) -> bool:
-        oldest = batch[0]
-        could_grow = oldest.network.batches and self._fits([*batch, oldest])
-        return not could_grow or now >= self._due(batch)
-
-    def _due(self, batch: Sequence[_Entry]) -> float:
-        return batch[0].came_at + self._policy.max_queue_delay_s
-
-    async def _arrival_or(self, due: float | None) -> None:
+    async def _change_or(self, due: float | None) -> None:
         try:
             async with asyncio.timeout_at(due):
-                await self._arrival.wait()
+                await self._changed.wait()
         except TimeoutError:
             return  # the oldest batch is due, full or not
 
-    async def _answer(self, batch: Sequence[_Entry]) -> None:
+    async def _answer(self, batch: Batch, wide: bool) -> None:
+        parts = [entry.images for entry in batch]
+        run = Run(batch[0].model, parts, batch[0].outputs, wide, _stop_for(batch))
         loop = asyncio.get_running_loop()
-        images = [entry.images for entry in batch]
-        started = loop.time()
+        started, predicted_s = loop.time(), self._seconds(batch, wide=wide)
+        self._ends[run.stop] = started + (predicted_s or 0.0)
+        beside = 1 if wide else self._processors - self._free
         try:
-            together = images[0] if len(images) == 1 else np.concatenate(images)
-            outputs = await self._engine(batch[0].network, together, batch[0].outputs)
+            outputs = await self._engine(run)
         except asyncio.CancelledError:
+            run.stop.say()
             _fail(batch, Unavailable("the server is shutting down"))
             raise
+        except Stopped:
+            return  # nobody waits
         except Exception as error:  # noqa: BLE001 - whoever asked gets it, whatever it is
             _fail(batch, error)
-            return
-        compute_s = loop.time() - started
-        rows = sum(entry.rows for entry in batch)
-        start = 0
-        for entry in batch:
-            stop = start + entry.rows
-            if not entry.reply.done():
-                own = tuple(output[start:stop] for output in outputs)
-                entry.reply.set_result(Ran(own, compute_s, rows))
-            start = stop
+        else:
+            compute_s = loop.time() - started
+            self._learn(batch, wide, beside, predicted_s, compute_s)
+            _share(batch, outputs, compute_s)
+        finally:
+            self._free += self._slots(wide)
+            del self._ends[run.stop]
+            self._changed.set()
+
+    def _learn(
+        self, batch: Batch, wide: bool, beside: int, predicted_s: float | None, compute_s: float
+    ) -> None:
+        model, size, images = batch[0].model, batch[0].size, sum(entry.rows for entry in batch)
+        self._pace.note(model, size, images, compute_s, wide)
+        if wide or beside == self._processors:  # a narrow run alone has the machine to itself
+            self._benefit.note(model, size, images, compute_s, beside)
+        reserved = sum(entry.reserved_bytes for entry in batch)
+        threads = self._slots(wide)
+        self._tell(events.Ran(model, size, images, threads, reserved, predicted_s, compute_s))
+
+    def _seconds(self, batch: Batch, *, wide: bool) -> float | None:
+        images = sum(entry.rows for entry in batch)
+        return self._pace.seconds(batch[0].model, batch[0].size, images, wide=wide)
 
 
-def _fail(batch: Sequence[_Entry], error: Exception) -> None:
+def _stop_for(batch: Batch) -> Stop:
+    """Said once nobody of the batch waits any more."""
+    stop = Stop()
+
+    def look(_: asyncio.Future[Ran]) -> None:
+        if all(entry.reply.cancelled() for entry in batch):
+            stop.say()
+
+    for entry in batch:
+        entry.reply.add_done_callback(look)
+    return stop
+
+
+def _share(batch: Batch, outputs: tuple[Array, ...], compute_s: float) -> None:
+    """Give everyone their part."""
+    images, start = sum(entry.rows for entry in batch), 0
+    for entry in batch:
+        stop = start + entry.rows
+        if not entry.reply.done():
+            own = tuple(output[start:stop] for output in outputs)
+            entry.reply.set_result(Ran(own, compute_s, images))
+        start = stop
+
+
+def _fail(batch: Batch, error: Exception) -> None:
     for entry in batch:
         if not entry.reply.done():
             entry.reply.set_exception(error)

@@ -26,7 +26,6 @@ class Compute(Section):
     threads: int = Field(
         default_factory=machine.processors, ge=1, description="threads that compute, in all"
     )
-    workers: int = Field(default=1, ge=1, description="networks that run at once")
 
 
 class Memory(Section):

@@ -1,0 +1,130 @@
+"""The pieces of one image on their way through the network, several at a time.
+
+for each piece:   activations' budget -> cut and scale -> batch -> network -> reduce -> keep
+
+As many are under way as there are processors, and one more: while those compute, the next is cut or
+the last reduced.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from math import prod
+from time import monotonic, perf_counter
+from typing import TypeAlias
+
+from anyres_analyzer.tiling.plan import Tile
+from anyres_server.errors import TooLate
+from anyres_server.inference.canvas import Mosaic, Placed
+from anyres_server.inference.off_loop import OffLoop
+from anyres_server.model import Model, Plan, Timing
+from anyres_server.observe.asked import asked
+from anyres_server.picture.image import Source
+from anyres_server.routing.pace import Pace
+from anyres_server.routing.router import Route
+from anyres_server.schedule.admission import Budget
+from anyres_server.schedule.batching import Batcher
+
+Keep: TypeAlias = Callable[[Placed], Awaitable[None]]
+
+
+@dataclass
+class Clock:
+    """Adds up where the time of one request goes."""
+
+    began: float = field(default_factory=perf_counter)
+    decode_s: float = 0.0
+    compute_s: float = 0.0
+    reduce_s: float = 0.0
+
+    def timing(self) -> Timing:
+        """So far; what nothing else accounts for was waiting."""
+        busy_s = self.decode_s + self.compute_s + self.reduce_s
+        queue_s = max(0.0, perf_counter() - self.began - busy_s)
+        return Timing(self.decode_s, queue_s, self.compute_s, self.reduce_s)
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One image on its way through the network."""
+
+    model: Model
+    source: Source
+    mosaic: Mosaic
+    clock: Clock
+
+    def plan(self, route: Route) -> Plan:
+        """How it goes."""
+        return Plan(self.model, self.source.size, self.mosaic.grid, route.kind, len(route.tiles))
+
+
+@dataclass(frozen=True, eq=False)
+class Pieces:
+    """Sends pieces through the network."""
+
+    activations: Budget
+    batcher: Batcher
+    pace: Pace
+    off_loop: OffLoop
+    at_once: int  # of one image
+
+    def seconds(self, model: Model, tiles: Iterable[Tile]) -> float | None:
+        """How long the network should take for some pieces; None before the model's first run."""
+        each = [self.pace.seconds(model, tile.size) for tile in tiles]
+        known = [seconds for seconds in each if seconds is not None]
+        return sum(known) if len(known) == len(each) else None
+
+    def check_due(self, model: Model, route: Route) -> None:
+        """Refuse at once what cannot be done in time, as far as that can be told.
+
+        Raises:
+            TooLate: the caller would be gone.
+        """
+        request = asked()
+        if request is None or request.due is None:
+            return
+        left_s = request.due - monotonic()
+        own_s = self.seconds(model, route.tiles) or 0.0
+        queue_s = self.batcher.backlog_s()
+        if own_s + queue_s > left_s:
+            raise TooLate(
+                f"the answer is wanted in {max(0.0, left_s):.3g} s; it would take {own_s:.3g} s, "
+                f"after {queue_s:.3g} s for those who came before"
+            )
+
+    async def run(self, job: Job, tiles: Iterable[Tile], keep: Keep) -> None:
+        """Send every piece through the network, and keep what comes out."""
+        left = iter(tiles)
+        try:
+            async with asyncio.TaskGroup() as lanes:
+                for _ in range(self.at_once):
+                    lanes.create_task(self._lane(job, left, keep))
+        except ExceptionGroup as group:
+            raise group.exceptions[0] from group
+
+    async def _lane(self, job: Job, tiles: Iterator[Tile], keep: Keep) -> None:
+        for tile in tiles:
+            await keep(await self._piece(job, tile))
+
+    async def _piece(self, job: Job, tile: Tile) -> Placed:
+        cost = job.model.cost(tile.size)
+        rows, columns = (slice(axis.start, axis.stop) for axis in (tile.rows, tile.columns))
+        async with self.activations.lent(cost.activation_bytes):
+            images, seconds = await self.off_loop.timed(lambda: job.source.cut(rows, columns))
+            job.clock.decode_s += seconds
+            ran = await self.batcher.infer(
+                job.model, images, job.mosaic.asked, cost.activation_bytes
+            )
+            job.clock.compute_s += ran.compute_s
+            placed, seconds = await self.off_loop.timed(
+                lambda: job.mosaic.placed(tile, ran.outputs)
+            )
+            job.clock.reduce_s += seconds
+        return placed
+
+
+def computed_pixels(tiles: Iterable[Tile]) -> int:
+    """What goes into the network, halos included."""
+    return sum(prod(tile.size) for tile in tiles)

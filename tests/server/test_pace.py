@@ -1,0 +1,129 @@
+"""Predicted seconds against the line that they were made from, and the choice between two ways."""
+
+from __future__ import annotations
+
+from math import ceil
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from anyres_server.model import Model
+from anyres_server.routing.pace import Pace
+from anyres_server.schedule.benefit import AGAIN, Benefit
+from anyres_server.schedule.policy import goes_wide
+
+SECONDS = st.floats(1e-4, 10)
+
+
+class Costly:
+    """Stands for a model whose images cost `per_pixel` multiply-adds a pixel."""
+
+    def __init__(self, per_pixel: int = 1) -> None:
+        self._per_pixel = per_pixel
+
+    def cost(self, size: tuple[int, int], *, batch: int = 1) -> Any:
+        return SimpleNamespace(macs=self._per_pixel * size[0] * size[1] * batch)
+
+
+def model(per_pixel: int = 1) -> Model:
+    return Costly(per_pixel)  # type: ignore[return-value]
+
+
+def test_the_worked_example() -> None:
+    pace, net = Pace(), model()
+    pace.note(net, (1, 1), 1, 2.0, True)
+    pace.note(net, (1, 3), 1, 4.0, True)
+    assert pace.seconds(net, (1, 5)) == pytest.approx(6.0)
+
+
+@given(st.floats(0, 1), st.floats(1e-6, 1), st.lists(st.integers(1, 3000), min_size=2))
+def test_runs_on_a_line_predict_the_line(start: float, each: float, sides: list[int]) -> None:
+    assume(max(sides) > 2 * min(sides))
+    pace, net = Pace(), model()
+    for side in sides:
+        pace.note(net, (side, side), 1, start + each * side * side, True)
+    assert pace.seconds(net, (500, 700)) == pytest.approx(start + each * 500 * 700, rel=1e-3)
+
+
+@given(st.lists(st.tuples(st.integers(1, 2000), SECONDS), min_size=1), st.integers(1, 5000))
+def test_a_prediction_is_never_negative_and_grows_with_the_image(
+    runs: list[tuple[int, float]], side: int
+) -> None:
+    pace, net = Pace(), model()
+    for run_side, seconds in runs:
+        pace.note(net, (run_side, run_side), 1, seconds, True)
+    small, large = (pace.seconds(net, (s, s)) for s in (side, 2 * side))
+    assert small is not None
+    assert large is not None
+    assert 0 < small <= large * (1 + 1e-9)
+
+
+def test_nothing_is_predicted_before_the_first_run_of_its_kind() -> None:
+    pace, one, other = Pace(), model(), model()
+    pace.note(one, (8, 8), 1, 1.0, True)
+    assert pace.seconds(other, (8, 8)) is None
+    assert pace.seconds(one, (8, 8), wide=False) is None
+
+
+def test_a_machine_that_slows_down_is_noticed() -> None:
+    pace, net = Pace(), model()
+    for seconds in [1.0] * 20 + [2.0] * 200:
+        pace.note(net, (8, 8), 1, seconds, True)
+    assert pace.seconds(net, (8, 8)) == pytest.approx(2.0, rel=0.05)
+
+
+def test_a_network_that_multiplies_nothing_is_predicted_by_its_pixels() -> None:
+    pace, net = Pace(), model(per_pixel=0)
+    pace.note(net, (10, 10), 1, 1.0, True)
+    assert pace.seconds(net, (10, 20)) == pytest.approx(2.0)
+
+
+@given(st.integers(1, 20), st.integers(1, 16), SECONDS, SECONDS)
+def test_the_faster_way_is_taken(
+    waiting: int, processors: int, wide_s: float, narrow_s: float
+) -> None:
+    after_wide, after_narrow = waiting * wide_s, ceil(waiting / processors) * narrow_s
+    assume(abs(after_wide - after_narrow) > 1e-9)
+    assume(waiting > 1)
+    assume(processors > 1)
+    assert goes_wide(waiting, processors, wide_s, narrow_s) == (after_wide < after_narrow)
+
+
+@pytest.mark.parametrize(("waiting", "wide"), [(1, True), (2, True), (4, False), (9, False)])
+def test_what_nobody_has_timed_is_tried_once_it_fills_the_processors(
+    waiting: int, wide: bool
+) -> None:
+    assert goes_wide(waiting, 4, 1.0, None) is wide
+
+
+def test_company_pays_where_it_was_measured_to() -> None:
+    benefit, net = Benefit(), model()
+    assert benefit.pays(net, (8, 8)) is None
+    benefit.note(net, (8, 8), 1, 1.0, 1)
+    assert benefit.pays(net, (8, 8)) is None
+    benefit.note(net, (8, 8), 4, 2.0, 1)
+    assert benefit.pays(net, (8, 8)) is True
+    benefit.note(net, (16, 16), 1, 1.0, 1)
+    benefit.note(net, (16, 16), 4, 4.0, 1)
+    assert benefit.pays(net, (16, 16)) is False
+
+
+def test_company_is_held_against_pieces_side_by_side_too() -> None:
+    benefit, net = Benefit(), model()
+    benefit.note(net, (8, 8), 1, 1.0, 1)
+    benefit.note(net, (8, 8), 4, 2.0, 1)
+    benefit.note(net, (8, 8), 1, 1.0, 4)  # four at once, a second each: four a second
+    assert benefit.pays(net, (8, 8)) is False
+
+
+def test_what_did_not_pay_is_tried_again_now_and_then() -> None:
+    benefit, net = Benefit(), model()
+    benefit.note(net, (8, 8), 4, 8.0, 1)
+    tries = 0
+    for _ in range(2 * AGAIN):
+        benefit.note(net, (8, 8), 1, 1.0, 1)
+        tries += benefit.pays(net, (8, 8)) is None
+    assert tries == 2
