@@ -30,9 +30,10 @@ from anyres_server.inference.bounds import (
 from anyres_server.inference.canvas import Canvas, Mosaic, Placed
 from anyres_server.inference.pieces import Clock, Job, Pieces, computed_pixels
 from anyres_server.inference.several import several
-from anyres_server.model import Array, Model, Plan, Prediction, Request, RouteKind, Size
+from anyres_server.model import Array, Model, Plan, Prediction, Request, RouteKind, Size, Timing
 from anyres_server.observe.asked import asked
 from anyres_server.observe.events import Answered
+from anyres_server.observe.tracing import passed
 from anyres_server.picture.image import check_pixels, open_image
 from anyres_server.reduction.reduce import Reduction
 from anyres_server.routing.router import Route, Router
@@ -73,7 +74,9 @@ class Inference:
     async def predict(self, model: Model, request: Request) -> Prediction:
         """Answer one request."""
         with self._admission.gate.entered():
-            return await self._predict(model, request)
+            prediction, pixels = await self._predict(model, request)
+        _tell(prediction.plan, 1, pixels, prediction.timing)
+        return prediction
 
     async def predict_all(
         self, model: Model, read: Callable[[], Sequence[Request]]
@@ -81,17 +84,21 @@ class Inference:
         """Answer several requests of one caller, who gets all answers in one message or none."""
         left = self._bounds.answer_bytes
 
-        async def one(request: Request) -> Prediction:
+        async def one(request: Request) -> tuple[Prediction, int]:
             nonlocal left
-            prediction = await self._predict(model, request)
+            prediction, pixels = await self._predict(model, request)
             left -= sum(values.nbytes for values in prediction.outputs.values())
             check_together(left, self._bounds.answer_bytes)
-            return prediction
+            return prediction, pixels
 
         with self._admission.gate.entered():
-            return await several(one, await self._pieces.off_loop(read), IMAGES_IN_FLIGHT)
+            found = await several(one, await self._pieces.off_loop(read), IMAGES_IN_FLIGHT)
+        for prediction, pixels in found:
+            _tell(prediction.plan, 1, pixels, prediction.timing)
+        return [prediction for prediction, _ in found]
 
-    async def _predict(self, model: Model, request: Request) -> Prediction:
+    async def _predict(self, model: Model, request: Request) -> tuple[Prediction, int]:
+        """The answer, and how many pixels went into the network for it, halos included."""
         reduction = Reduction(model.card, request.kinds, request.top_k)
         async with self._started(model, request, reduction) as (job, route):
             check_answer(reduction, job.mosaic.grid, self._bounds.answer_bytes)
@@ -104,8 +111,8 @@ class Inference:
             await self._pieces.run(job, route.tiles, paste)
             outputs, seconds = await self._pieces.off_loop.timed(canvas.finish)
             job.clock.reduce_s += seconds
-            _tell_answered(job, route)
-            return Prediction(job.plan(route), job.clock.timing(), outputs)
+            prediction = Prediction(job.plan(route), job.clock.timing(), outputs)
+            return prediction, computed_pixels(route.tiles)
 
     async def predict_tiles(
         self,
@@ -130,7 +137,7 @@ class Inference:
             async with self._started(model, request, reduction) as (job, route):
                 await begin(job.plan(route))
                 await self._pieces.run(job, route.tiles, finished)
-                _tell_answered(job, route)
+                _tell(job.plan(route), 1, computed_pixels(route.tiles), job.clock.timing())
 
     @asynccontextmanager
     async def _started(
@@ -143,6 +150,7 @@ class Inference:
         )
         async with self._admission.pictures.lent(held_bytes(opened, model, reduction)):
             source, clock.decode_s = await self._pieces.off_loop.timed(opened.decode)
+            passed("decode", clock.decode_s)
             route = await self._route(model, source.size)
             self._pieces.check_due(model, route)
             mosaic = Mosaic(model, source.size, reduction)
@@ -178,8 +186,9 @@ class Inference:
                         model, images, names, cost.activation_bytes
                     )
             clock.compute_s = ran.compute_s
+            passed("compute", ran.compute_s)
             plan = Plan(model, size, model.grid(size), RouteKind.WHOLE, 1)
-            _tell(plan, count, count * prod(size), clock)
+            _tell(plan, count, count * prod(size), clock.timing())
         return ran.outputs
 
     async def estimate(self, model: Model, size: Size) -> Estimate:
@@ -201,12 +210,8 @@ def _whole(size: Size, cost: Cost) -> Route:
     return Route(RouteKind.WHOLE, (tile,), cost.macs, cost.activation_bytes, 0)
 
 
-def _tell_answered(job: Job, route: Route) -> None:
-    _tell(job.plan(route), 1, computed_pixels(route.tiles), job.clock)
-
-
-def _tell(plan: Plan, images: int, pixels: int, clock: Clock) -> None:
+def _tell(plan: Plan, images: int, pixels: int, timing: Timing) -> None:
     """Whoever wants to know hears that a request was answered."""
     request = asked()
     if request is not None:
-        request.tell(Answered(request.call, plan, images, pixels, clock.timing()))
+        request.tell(Answered(request.call, plan, images, pixels, timing))

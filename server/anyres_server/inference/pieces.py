@@ -21,6 +21,7 @@ from anyres_server.inference.canvas import Mosaic, Placed
 from anyres_server.inference.off_loop import OffLoop
 from anyres_server.model import Model, Plan, Timing
 from anyres_server.observe.asked import asked
+from anyres_server.observe.tracing import passed, stage
 from anyres_server.picture.image import Source
 from anyres_server.routing.pace import Pace
 from anyres_server.routing.router import Route
@@ -109,19 +110,26 @@ class Pieces:
             await keep(await self._piece(job, tile))
 
     async def _piece(self, job: Job, tile: Tile) -> Placed:
-        cost = job.model.cost(tile.size)
+        with stage("tile", top=tile.rows.start, left=tile.columns.start):
+            cost = job.model.cost(tile.size)
+            waiting = perf_counter()
+            async with self.activations.lent(cost.activation_bytes):
+                passed("queue", perf_counter() - waiting)
+                return await self._run(job, tile, cost.activation_bytes)
+
+    async def _run(self, job: Job, tile: Tile, reserved: int) -> Placed:
         rows, columns = (slice(axis.start, axis.stop) for axis in (tile.rows, tile.columns))
-        async with self.activations.lent(cost.activation_bytes):
-            images, seconds = await self.off_loop.timed(lambda: job.source.cut(rows, columns))
-            job.clock.decode_s += seconds
-            ran = await self.batcher.infer(
-                job.model, images, job.mosaic.asked, cost.activation_bytes
-            )
-            job.clock.compute_s += ran.compute_s
-            placed, seconds = await self.off_loop.timed(
-                lambda: job.mosaic.placed(tile, ran.outputs)
-            )
-            job.clock.reduce_s += seconds
+        images, seconds = await self.off_loop.timed(lambda: job.source.cut(rows, columns))
+        job.clock.decode_s += seconds
+        passed("decode", seconds)
+        waiting = perf_counter()
+        ran = await self.batcher.infer(job.model, images, job.mosaic.asked, reserved)
+        job.clock.compute_s += ran.compute_s
+        passed("queue", perf_counter() - waiting - ran.compute_s, ago_s=ran.compute_s)
+        passed("compute", ran.compute_s)
+        placed, seconds = await self.off_loop.timed(lambda: job.mosaic.placed(tile, ran.outputs))
+        job.clock.reduce_s += seconds
+        passed("reduce", seconds)
         return placed
 
 

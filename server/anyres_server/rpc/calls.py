@@ -117,7 +117,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 work = partial(led, self._passage, method, context)
                 return await answered(method.call, context, work)
 
-        served: Handler = make(serve, response_serializer=handler.response_serializer)
+        served: Handler = make(serve, response_serializer=partial(_packed, method))
         return served
 
 
@@ -200,7 +200,13 @@ def _counted(*paces: Pace) -> None:
 async def _single(passage: Passage, method: Method, context: Context) -> Any:
     async with _through(passage, method, context) as led:
         response = await method.inner(await led.request(), context)
-        return without(response, led.caller.sees)
+        return response if isinstance(response, bytes) else without(response, led.caller.sees)
+
+
+def _packed(method: Method, response: Any) -> bytes:
+    """A response as it travels; one with much in it is so already."""
+    pack: Any = method.handler.response_serializer
+    return response if isinstance(response, bytes) else bytes(pack(response))
 
 
 async def _streamed(passage: Passage, method: Method, context: Context) -> None:

@@ -88,6 +88,7 @@ class Messages:
         finally:
             self._reading.pop(read, None)
         if message is grpc.aio.EOF:
+            await asyncio.sleep(0)  # it also ends so where the caller left; then this raises
             return None
         await self._room()  # else what was read is let go, before it is unpacked
         return bytes(message)
