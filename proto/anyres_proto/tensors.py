@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from anyres_proto.anyres.v1 import dense_prediction_pb2 as pb
 from anyres_proto.errors import WireError
+from anyres_proto.packing import Part, field
 
 Array: TypeAlias = NDArray[Any]
 
@@ -24,16 +25,19 @@ _DTYPES: dict[int, np.dtype[Any]] = {
 }
 _DATA_TYPES = {dtype: pb.DataType.ValueType(each) for each, dtype in _DTYPES.items()}
 _MAX_AXES = 8
+_DATA = pb.Tensor.DATA_FIELD_NUMBER
 
 
 def to_tensor(array: Array) -> pb.Tensor:
     """The tensor that carries an array of uint8, uint16 or float32."""
-    dtype = array.dtype.newbyteorder("<")
-    if dtype not in _DATA_TYPES:
-        known = ", ".join(each.name for each in _DATA_TYPES)
-        raise WireError(f"an array of {array.dtype.name} cannot travel; expected one of {known}")
-    data = array.astype(dtype, copy=False).tobytes()
-    return pb.Tensor(data_type=_DATA_TYPES[dtype], shape=array.shape, data=data)
+    tensor = _described(array)
+    tensor.data = bytes(_elements(array))
+    return tensor
+
+
+def tensor_parts(array: Array) -> tuple[Part, ...]:
+    """The same tensor, serialized but not yet put together: the elements stay where they are."""
+    return _described(array).SerializeToString(), *field(_DATA, _elements(array))
 
 
 def to_array(tensor: pb.Tensor) -> Array:
@@ -46,6 +50,21 @@ def to_array(tensor: pb.Tensor) -> Array:
             f"got {len(data)}"
         )
     return np.frombuffer(data, dtype).reshape(shape)
+
+
+def _described(array: Array) -> pb.Tensor:
+    """All of a tensor but its elements."""
+    dtype = array.dtype.newbyteorder("<")
+    if dtype not in _DATA_TYPES:
+        known = ", ".join(each.name for each in _DATA_TYPES)
+        raise WireError(f"an array of {array.dtype.name} cannot travel; expected one of {known}")
+    return pb.Tensor(data_type=_DATA_TYPES[dtype], shape=array.shape)
+
+
+def _elements(array: Array) -> memoryview:
+    """The bytes of an array as they travel; a view of it where they are so already."""
+    little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+    return little.reshape(-1).view(np.uint8).data
 
 
 def _dtype(tensor: pb.Tensor) -> np.dtype[Any]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import grpc.aio
 
 from anyres_proto.anyres.v1 import dense_prediction_pb2 as pb
 from anyres_proto.anyres.v1 import dense_prediction_pb2_grpc as pb_grpc
-from anyres_proto.tensors import to_array, to_tensor
+from anyres_proto.packing import Part, field
+from anyres_proto.tensors import tensor_parts, to_array
 from anyres_server.dense.upload import uploaded
 from anyres_server.errors import InvalidRequest
 from anyres_server.inference.canvas import Placed
@@ -52,9 +53,10 @@ class DensePredictionService(pb_grpc.DensePredictionServiceServicer):
         self._stream_in_flight = stream_in_flight
         self._upload_bytes = upload_bytes
 
-    async def Predict(self, request: pb.PredictRequest, context: Context) -> pb.PredictResponse:  # noqa: N802 - the wire's name
+    # What is large is answered as it travels, put together off the event loop.
+    async def Predict(self, request: pb.PredictRequest, context: Context) -> bytes:  # type: ignore[override]  # noqa: N802 - the wire's name
         """Predict one image."""
-        return await self._predict(request)
+        return await asyncio.to_thread(b"".join, await self._predict(request))
 
     # The stubs know only generators; grpc.aio takes coroutines that write, too.
     async def PredictStream(  # type: ignore[override]  # noqa: N802 - the wire's name
@@ -86,15 +88,15 @@ class DensePredictionService(pb_grpc.DensePredictionServiceServicer):
         model = self._repository.get(header.model_name, header.model_version)
         writing = asyncio.Lock()
 
-        async def write(**part: Any) -> None:
+        async def write(message: pb.PredictTilesResponse | bytes) -> None:
             async with writing:
-                await context.write(pb.PredictTilesResponse(**part))
+                await context.write(message)
 
         async def begin(plan: Plan) -> None:
-            await write(plan=pb.TilesPlan(**_planned(plan)))
+            await write(pb.PredictTilesResponse(plan=pb.TilesPlan(**_planned(plan))))
 
         async def deliver(piece: Placed) -> None:
-            await write(tile=await asyncio.to_thread(_tile, piece))
+            await write(await asyncio.to_thread(_tile, piece))
 
         await self._inference.predict_tiles(
             model, _request(header.outputs, header.top_k, encoded), begin, deliver
@@ -129,12 +131,12 @@ class DensePredictionService(pb_grpc.DensePredictionServiceServicer):
             raise InvalidRequest(f"image_size must be at least 1x1; got {size[0]}x{size[1]}")
         return _estimate(await self._inference.estimate(model, size))
 
-    async def _predict(self, request: pb.PredictRequest) -> pb.PredictResponse:
+    async def _predict(self, request: pb.PredictRequest) -> tuple[Part, ...]:
         model = self._repository.get(request.model_name, request.model_version)
         asked = _request(request.outputs, request.top_k, _image(request.image))
         return await asyncio.to_thread(_response, await self._inference.predict(model, asked))
 
-    async def _outcome(self, request: pb.PredictStreamRequest) -> pb.PredictStreamResponse:
+    async def _outcome(self, request: pb.PredictStreamRequest) -> pb.PredictStreamResponse | bytes:
         try:
             response = await self._predict(request.request)
         except Exception as error:  # noqa: BLE001 - the boundary: every error becomes an answer
@@ -142,7 +144,9 @@ class DensePredictionService(pb_grpc.DensePredictionServiceServicer):
             code, _ = answer.problem.code.value
             failure = pb.Failure(code=code, message=answer.message)
             return pb.PredictStreamResponse(id=request.id, failure=failure)
-        return pb.PredictStreamResponse(id=request.id, response=response)
+        head = pb.PredictStreamResponse(id=request.id).SerializeToString()
+        number = pb.PredictStreamResponse.RESPONSE_FIELD_NUMBER
+        return await asyncio.to_thread(b"".join, (head, *field(number, *response)))
 
 
 def _request(
@@ -182,34 +186,34 @@ def _planned(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _outputs(values: Mapping[OutputKind, Array]) -> list[pb.Output]:
-    return [
-        pb.Output(kind=KIND_NUMBERS[kind], tensor=to_tensor(array))
-        for kind, array in values.items()
-    ]
+def _outputs(number: int, values: Mapping[OutputKind, Array]) -> Iterator[Part]:
+    """The field of a message that has this number: what was asked for, one after the other."""
+    for kind, array in values.items():
+        head = pb.Output(kind=KIND_NUMBERS[kind]).SerializeToString()
+        tensor = field(pb.Output.TENSOR_FIELD_NUMBER, *tensor_parts(array))
+        yield from field(number, head, *tensor)
 
 
-def _tile(piece: Placed) -> pb.ResultTile:
-    return pb.ResultTile(
-        top=piece.rows.start,
-        left=piece.columns.start,
-        size=_size(piece.size),
-        outputs=_outputs(piece.maps),
-    )
+def _tile(piece: Placed) -> bytes:
+    head = pb.ResultTile(
+        top=piece.rows.start, left=piece.columns.start, size=_size(piece.size)
+    ).SerializeToString()
+    outputs = _outputs(pb.ResultTile.OUTPUTS_FIELD_NUMBER, piece.maps)
+    return b"".join(field(pb.PredictTilesResponse.TILE_FIELD_NUMBER, head, *outputs))
 
 
-def _response(prediction: Prediction) -> pb.PredictResponse:
+def _response(prediction: Prediction) -> tuple[Part, ...]:
     timing = prediction.timing
-    return pb.PredictResponse(
+    head = pb.PredictResponse(
         **_planned(prediction.plan),
-        outputs=_outputs(prediction.outputs),
         timing=pb.Timing(
             decode_s=timing.decode_s,
             queue_s=timing.queue_s,
             compute_s=timing.compute_s,
             reduce_s=timing.reduce_s,
         ),
-    )
+    ).SerializeToString()
+    return head, *_outputs(pb.PredictResponse.OUTPUTS_FIELD_NUMBER, prediction.outputs)
 
 
 def _estimate(estimate: Estimate) -> pb.EstimateCostResponse:

@@ -21,10 +21,10 @@ from anyres_server.inference.inference import Inference
 from anyres_server.model import Plan, Prediction, Request, Timing
 from anyres_server.oip.pictures import about, check_tiles, picture_request, tile_of, told_of
 from anyres_server.oip.request import Asked
-from anyres_server.oip.response import Told, classes, numbers, response
+from anyres_server.oip.response import Response, Told, classes, numbers, response
 
 Said: TypeAlias = "dict[str, bool | int | str]"
-Write: TypeAlias = Callable[[pb.ModelInferResponse], Awaitable[None]]
+Write: TypeAlias = Callable[[Response], Awaitable[None]]
 
 NOTHING: Said = {}
 NO_TIME = Timing(0.0, 0.0, 0.0, 0.0)  # a tile's is not told
@@ -36,7 +36,7 @@ class Answers:
     def __init__(self, inference: Inference) -> None:
         self._inference = inference
 
-    async def whole(self, request: pb.ModelInferRequest, asked: Asked) -> pb.ModelInferResponse:
+    async def whole(self, request: pb.ModelInferRequest, asked: Asked) -> Response:
         """The answer to a request, in one message.
 
         Raises:

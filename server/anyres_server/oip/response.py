@@ -11,6 +11,7 @@ import numpy as np
 
 from anyres_proto.card import Output
 from anyres_proto.inference import grpc_service_pb2 as pb
+from anyres_proto.packing import Part, field
 from anyres_server.errors import InvalidRequest
 from anyres_server.model import Array, Model
 from anyres_server.oip import classification, datatypes, parameters
@@ -18,6 +19,8 @@ from anyres_server.oip.elements import LENGTH
 from anyres_server.oip.shared_memory import Window
 from anyres_server.oip.shown import quoted
 from anyres_server.oip.wishes import Wish
+
+RAW = pb.ModelInferResponse.RAW_OUTPUT_CONTENTS_FIELD_NUMBER
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,12 +59,27 @@ def classes(wish: Wish, values: Sequence[Array], model: Model) -> Told:
     return strings(wish, [each for row in rows for each in row], (len(rows), len(rows[0])))
 
 
+@dataclass(frozen=True, eq=False)
+class Response:
+    """An answer in two parts: all but its elements, and those, which stay where they are."""
+
+    head: pb.ModelInferResponse
+    raw: tuple[Part, ...]
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The message, serialized but not yet put together."""
+        return self.head.SerializeToString(), *(
+            part for each in self.raw for part in field(RAW, each)
+        )
+
+
 def response(
     request: pb.ModelInferRequest,
     model: Model,
     told: Sequence[Told],
     said: Mapping[str, bool | int | str],
-) -> pb.ModelInferResponse:
+) -> Response:
     """The answer to a request; writes what belongs into shared memory.
 
     Raises:
@@ -69,7 +87,7 @@ def response(
     """
     for each in told:
         _put(each)
-    return pb.ModelInferResponse(
+    head = pb.ModelInferResponse(
         model_name=model.name,
         model_version=model.version,
         id=request.id,
@@ -83,8 +101,8 @@ def response(
             )
             for each in told
         ],
-        raw_output_contents=[b"" if each.window else bytes(each.data) for each in told],
     )
+    return Response(head, tuple(b"" if each.window else each.data for each in told))
 
 
 def _length(element: bytes) -> bytes:

@@ -16,9 +16,11 @@ from typing import Any, TypeAlias
 import grpc.aio
 
 from anyres_proto.inference import grpc_service_pb2 as pb
+from anyres_proto.packing import field
 from anyres_server.oip import parameters
 from anyres_server.oip.answers import Answers
 from anyres_server.oip.request import Asked
+from anyres_server.oip.response import Response
 from anyres_server.rpc.status import LONGEST_MESSAGE, answer_to
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -69,32 +71,36 @@ class Stream:
             done.set()
             self._slots.release()
 
-    async def _outcome(self, request: pb.ModelInferRequest) -> pb.ModelStreamInferResponse | None:
+    async def _outcome(
+        self, request: pb.ModelInferRequest
+    ) -> pb.ModelStreamInferResponse | bytes | None:
         """The answer to be written in its turn; None where it was written in tiles."""
         try:
             asked = await self._understand(request)
             if asked.tiles:
                 await self._answers.tiles(request, asked, self._tile)
                 return None
-            return _final(await self._answers.whole(request, asked), last=True)
+            answer = await self._answers.whole(request, asked)
+            return await asyncio.to_thread(_final, answer, last=True)
         except Exception as error:
             if self._strict:
                 raise
             return _failed(request, error)
 
-    async def _tile(self, response: pb.ModelInferResponse) -> None:
-        made = response.parameters
+    async def _tile(self, response: Response) -> None:
+        made = response.head.parameters
         last = parameters.number(made, "tile") == (parameters.number(made, "tiles") or 0) - 1
-        await self._write(_final(response, last=last))
+        await self._write(await asyncio.to_thread(_final, response, last=last))
 
-    async def _write(self, response: pb.ModelStreamInferResponse) -> None:
+    async def _write(self, response: pb.ModelStreamInferResponse | bytes) -> None:
         async with self._writing:
             await self._context.write(response)
 
 
-def _final(response: pb.ModelInferResponse, *, last: bool) -> pb.ModelStreamInferResponse:
-    response.parameters[FINAL].bool_param = last
-    return pb.ModelStreamInferResponse(infer_response=response)
+def _final(response: Response, *, last: bool) -> bytes:
+    response.head.parameters[FINAL].bool_param = last
+    number = pb.ModelStreamInferResponse.INFER_RESPONSE_FIELD_NUMBER
+    return b"".join(field(number, *response.parts))
 
 
 def _failed(request: pb.ModelInferRequest, error: Exception) -> pb.ModelStreamInferResponse:
