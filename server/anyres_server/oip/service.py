@@ -19,6 +19,7 @@ from anyres_proto.inference import grpc_service_pb2 as pb
 from anyres_proto.inference import grpc_service_pb2_grpc as pb_grpc
 from anyres_server.inference.inference import Inference
 from anyres_server.model import Model
+from anyres_server.observe.asked import due_within
 from anyres_server.observe.share import Share
 from anyres_server.oip import index
 from anyres_server.oip.answers import Answers
@@ -229,4 +230,7 @@ class OpenInferenceService(pb_grpc.GRPCInferenceServiceServicer):
 
     async def _understood(self, request: pb.ModelInferRequest) -> Asked:
         model = self._repository.get(request.model_name, request.model_version)
-        return await asyncio.to_thread(understood, request, model, self._regions)
+        asked = await asyncio.to_thread(understood, request, model, self._regions)
+        if asked.within_s is not None:
+            due_within(asked.within_s)
+        return asked
