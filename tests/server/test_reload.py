@@ -327,3 +327,29 @@ async def test_without_a_watch_only_a_load_takes_changes_over(
         with pytest.raises(ModelBroken, match=r"served as it was before: net\.onnx is not an ONNX"):
             await repository.load("net")
         assert await answer(served, image) == 2
+
+
+async def test_whoever_writes_into_a_file_that_is_being_read_waits(
+    serve: Any, models: Path, image: bytes
+) -> None:
+    """Cut while it is mapped, it would end the process."""
+    written = threading.Event()
+
+    def write() -> None:
+        (models / "net.onnx").write_bytes(constant(2).SerializeToString())
+        written.set()
+
+    writer = threading.Thread(target=write)
+
+    def opening(path: Path, threads: int, **how: Any) -> Any:
+        if not writer.ident:
+            writer.start()
+            assert not written.wait(0.05), "it is written while it is read"
+        return open_engine(path, threads=threads)
+
+    put(models / "net.onnx", 1)
+    async with serve(opening=opening, **SWIFT) as served:
+        async with asyncio.timeout(10):
+            while await answer(served, image) != 2:
+                pass
+    writer.join()

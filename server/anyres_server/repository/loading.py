@@ -22,9 +22,9 @@ OpenEngine: TypeAlias = Callable[[Path, ModelSettings], LoadedNetwork]
 Analyze: TypeAlias = Callable[[Path], Analysis]
 Load: TypeAlias = Callable[[Found, ModelSettings], Entry]
 
-# A file is in memory while it is parsed, its weights once more as tensors and once as they are
-# packed for the processor.
-COPIES = 3
+# A file is in memory while it is parsed, its weights once more as tensors, and once as they are
+# packed for the processor in each of two sessions.
+COPIES = 4
 
 
 def loading_bytes(found: Found) -> int:

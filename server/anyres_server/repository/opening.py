@@ -18,7 +18,7 @@ from anyres_server.repository.keeping import Keeper
 from anyres_server.repository.loading import Load, loading_bytes
 from anyres_server.repository.repository import Repository
 from anyres_server.repository.warm_up import Lent, Note, WarmUp
-from anyres_server.repository.writing import Quiet
+from anyres_server.repository.writing import Quiet, kept_from_writers
 from anyres_server.settings.per_model import ModelSettings, read_model_settings
 from anyres_server.settings.sections import RepositorySettings
 
@@ -45,10 +45,14 @@ class Workshop:
         """Load and warm up one version."""
         try:
             async with self.lent(loading_bytes(found)):
-                made = await self.off_loop(self.load, found, settings)
+                made = await self.off_loop(self._load, found, settings)
         except TooLarge as error:
             return Broken(found.name, found.version, f"it cannot be loaded: {error}")
         return await self.warm_up(made) if isinstance(made, Model) else made
+
+    def _load(self, found: Found, settings: ModelSettings) -> Entry:
+        with kept_from_writers(found.files):
+            return self.load(found, settings)
 
     async def configure(self, found: Found) -> ModelSettings:
         """What a model's own file says."""

@@ -20,8 +20,8 @@ from typing import TypeAlias
 import numpy as np
 
 from anyres_proto.card import AxisContract, Card
-from anyres_server.errors import InvalidRequest, ServingError, TooLarge
-from anyres_server.model import Model, Size
+from anyres_server.errors import InvalidRequest, ServingError, Stopped, TooLarge
+from anyres_server.model import Model, Size, Stop
 from anyres_server.repository.entries import Broken, Entry
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ USUAL = 256  # pixels a side, where nothing was proven
 
 @dataclass(frozen=True)
 class WarmUp:
-    """Warms models up, each for about `limit_s` seconds at most; 0 leaves it.
+    """Warms models up, each for `limit_s` seconds at most; 0 leaves it out.
 
     Attributes:
         pool: where networks run.
@@ -51,28 +51,37 @@ class WarmUp:
 
     async def __call__(self, model: Model) -> Entry:
         """The model, or why it cannot be served."""
+        if not self.limit_s:
+            return model
+        stop = Stop()
         loop = asyncio.get_running_loop()
-        until = loop.time() + self.limit_s
-        for size in model.settings.warm_up or warm_up_sizes(model.card):
-            if loop.time() >= until:
-                break
-            words = f"{size[1]}x{size[0]}"
-            try:
-                await self._run(model, size)
-            except (InvalidRequest, TooLarge) as error:
-                log.info("model %s is not warmed up at %s: %s", model.name, words, error)
-            except ServingError as error:
-                why = f"it breaks when it runs at {words} (width x height): {error}"
-                return Broken(model.name, model.version, why)
+        over = loop.call_later(self.limit_s, stop.say)
+        try:
+            for size in model.settings.warm_up or warm_up_sizes(model.card):
+                if why := await self._at(model, size, stop):
+                    return Broken(model.name, model.version, why)
+        except Stopped:
+            log.info("model %s has had its %g s to warm up", model.name, self.limit_s)
+        finally:
+            over.cancel()
+            stop.say()  # where it is the server that stops
         return model
 
-    async def _run(self, model: Model, size: Size) -> None:
-        """Run one image of zeros."""
-        cost = model.cost(size)
-        async with self.lent(cost.activation_bytes):
-            loop = asyncio.get_running_loop()
-            seconds = await loop.run_in_executor(self.pool, _timed, model, size)
-        self.note(model, size, 1, seconds, True)
+    async def _at(self, model: Model, size: Size, stop: Stop) -> str:
+        """Run at one size; why that cannot be, "" where it can."""
+        words = f"{size[1]}x{size[0]}"
+        try:
+            async with self.lent(model.cost(size).activation_bytes):
+                loop = asyncio.get_running_loop()
+                measured = await loop.run_in_executor(self.pool, _runs, model, size, stop)
+        except (InvalidRequest, TooLarge) as error:
+            log.info("model %s is not warmed up at %s: %s", model.name, words, error)
+            return ""
+        except ServingError as error:
+            return f"it breaks when it runs at {words} (width x height): {error}"
+        for wide, seconds in measured.items():
+            self.note(model, size, 1, seconds, wide)
+        return ""
 
 
 def warm_up_sizes(card: Card) -> tuple[Size, ...]:
@@ -90,9 +99,19 @@ def _usual(axis: AxisContract) -> int:
     return wanted - (wanted - axis.minimum) % axis.step
 
 
-def _timed(model: Model, size: Size) -> float:
+def _runs(model: Model, size: Size, stop: Stop) -> dict[bool, float]:
+    """Seconds of a wide run and a narrow one, once what only the first run takes is over."""
+    _run(model, size, stop, wide=True)
+    return {wide: _run(model, size, stop, wide=wide) for wide in (True, False)}
+
+
+def _run(model: Model, size: Size, stop: Stop, *, wide: bool) -> float:
+    """One image of zeros."""
+    if stop.said:
+        raise Stopped
     taken = model.card.input
     images = np.zeros(taken.shape(1, *size), taken.dtype)
+    names = tuple(output.name for output in model.card.outputs)
     began = perf_counter()
-    model.network(images, tuple(output.name for output in model.card.outputs))
+    model.network(images, names, wide=wide, stop=stop)
     return perf_counter() - began

@@ -30,6 +30,7 @@ async def watching(
     if not settings.watch:
         yield
         return
+    logging.getLogger("watchfiles").setLevel(logging.WARNING)  # it counts changes aloud
     task = asyncio.create_task(_watch(repository, folder, settings))
     try:
         yield

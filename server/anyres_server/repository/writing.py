@@ -12,8 +12,10 @@ import errno
 import fcntl
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from anyres_server.repository.files import Found, found_again
 
@@ -57,13 +59,29 @@ def being_written(file: Path) -> bool | None:
         OSError: it cannot be opened.
     """
     with file.open("rb") as opened:
-        number = opened.fileno()
-        try:
-            # A writer who comes meanwhile waits until the lease is given back; what the kernel
-            # then sends would end the process if it were SIGIO, and SIGURG is ignored.
-            fcntl.fcntl(number, fcntl.F_SETSIG, signal.SIGURG)
-            fcntl.fcntl(number, fcntl.F_SETLEASE, fcntl.F_RDLCK)
-        except OSError as error:
-            return True if error.errno == errno.EAGAIN else None
-        fcntl.fcntl(number, fcntl.F_SETLEASE, fcntl.F_UNLCK)
-        return False
+        return _leased(opened)
+
+
+@contextmanager
+def kept_from_writers(files: Iterable[Path]) -> Iterator[None]:
+    """Let those who would write into files wait until the block ends, where the kernel can do that.
+
+    Files are mapped while they are read, and one that is cut then would end the process (SIGBUS).
+    """
+    with ExitStack() as stack:
+        for file in files:
+            with suppress(OSError):  # whoever reads it says why it cannot be read
+                _leased(stack.enter_context(file.open("rb")))
+        yield
+
+
+def _leased(file: BinaryIO) -> bool | None:
+    """Take a read lease, which ends when the file is closed; whether somebody writes to it."""
+    try:
+        # Whoever comes to write waits until the lease is given back. What the kernel then sends us
+        # would end the process if it were SIGIO; SIGURG is ignored.
+        fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)
+        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+    except OSError as error:
+        return True if error.errno == errno.EAGAIN else None
+    return False
