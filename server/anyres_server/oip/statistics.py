@@ -1,8 +1,9 @@
 """What `ModelStatistics` counts: every request, every image and every run of a network.
 
 Told each event, it adds up; times are those of requests, so that a client's tool sees where they
-went. A request that was refused is counted for the version that it would have got, if there is one:
-names that callers made up take no memory here.
+went. A request of several pictures is answered picture by picture, and counts once. One that was
+refused is counted for the version that it would have got, if there is one: names that callers made
+up take no memory here.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from dataclasses import dataclass, field
 from threading import Lock
 from time import time_ns
 from typing import TypeAlias
+from weakref import WeakSet
 
 from anyres_proto.inference import grpc_service_pb2 as pb
 from anyres_server.errors import ServingError
 from anyres_server.model import Model
+from anyres_server.observe.asked import Asked, asked
 from anyres_server.observe.events import Answered, Event, Left, Ran, Refused
 from anyres_server.repository.repository import Repository
 
@@ -33,8 +36,8 @@ class _Sum:
     count: int = 0
     ns: int = 0
 
-    def add(self, seconds: float) -> None:
-        self.count += 1
+    def add(self, seconds: float, times: int = 1) -> None:
+        self.count += times
         self.ns += round(seconds * NS_PER_S)
 
     def message(self) -> pb.StatisticDuration:
@@ -63,6 +66,7 @@ class Statistics:
         self._repository = repository
         self._now_ns = now_ns
         self._counters: dict[Key, _Counters] = {}
+        self._answered_before: WeakSet[Asked] = WeakSet()  # those of several images
         self._counting = Lock()  # networks run in threads
 
     def __call__(self, event: Event) -> None:
@@ -102,7 +106,10 @@ class Statistics:
             yield from (entry for entry in versions.values() if isinstance(entry, Model))
 
     def _answered(self, event: Answered) -> None:
-        counters, timing = self._of(event.plan.model), event.timing
+        counters, timing, request = self._of(event.plan.model), event.timing, asked()
+        times = int(request is None or request not in self._answered_before)
+        if request is not None:
+            self._answered_before.add(request)
         counters.last_ms = self._now_ns() // NS_PER_MS
         counters.images += event.images
         parts = (
@@ -112,8 +119,8 @@ class Statistics:
             (counters.reduce, timing.reduce_s),
         )
         for part, seconds in parts:
-            part.add(seconds)
-        counters.success.add(sum(seconds for _, seconds in parts))
+            part.add(seconds, times)
+        counters.success.add(sum(seconds for _, seconds in parts), times)
 
     def _failed(self, event: Refused | Left) -> None:
         try:
