@@ -111,6 +111,7 @@ class Batcher:
                         self._queue.take(batch)
                         self._free -= self._slots(wide)
                         runs.create_task(self._answer(batch, wide))
+                        del batch  # while nothing runs, a model that was replaced is not held
                     self._changed.clear()
                     await self._change_or(self._queue.next_due() if self._free else None)
         finally:
