@@ -20,8 +20,13 @@ LARGEST_KEPT = 2**25  # of one block: glibc takes no more; larger ones always go
 
 
 def keep_freed(limit: int) -> bool:
-    """Keep up to `limit` freed bytes at the end of the heap; whether the C library can."""
+    """Keep up to `limit` freed bytes at the end of the heap; whether that was done.
+
+    0 leaves everything to the C library.
+    """
     library = _glibc()
+    if not limit:
+        return False
     if library is None:
         log.info("this C library keeps or returns freed memory as it likes")
         return False

@@ -22,6 +22,7 @@ from typing import Protocol
 
 from anyres_analyzer import analyze
 from anyres_proto.anyres.v1 import dense_prediction_pb2_grpc as pb_grpc
+from anyres_server.allocator import keep_freed
 from anyres_server.dense import service
 from anyres_server.dense.service import DensePredictionService
 from anyres_server.engine.session import open_engine
@@ -125,6 +126,7 @@ def run(settings: Settings, given: Iterable[str] = (), ignored: Iterable[str] = 
         log.info("set: %s", one)
     for name in ignored:
         log.warning("%s is no setting: it has an address of Kubernetes' own", name)
+    keep_freed(settings.memory.keep_freed)
     asyncio.run(_serve(settings))
 
 

@@ -45,6 +45,11 @@ class Memory(Section):
         ge=MIB,
         description="of the whole process, above which no message is read",
     )
+    keep_freed: Bytes = Field(
+        default=256 * MIB,
+        ge=0,
+        description="freed memory that is kept for the next request; fresh memory takes time",
+    )
 
 
 class Batching(Section):
@@ -72,6 +77,25 @@ class Limits(Section):
     connections: int = Field(default=4096, ge=1, description="open at once")
     keepalive_s: Seconds = Field(
         default=30.0, ge=0.05, description="after which a silent connection is asked, then closed"
+    )
+
+
+class Uploads(Section):
+    """Pictures that come in parts and are never whole in memory."""
+
+    at_once: int = Field(default=8, ge=1, description="of them; more are refused")
+    pixels: int = Field(default=2**33, ge=1, description="of one, if it is read in strips")
+    file_bytes: Bytes = Field(default=2**34, ge=1, description="of one's file")
+    chunk_bytes: Bytes = Field(default=16 * MIB, ge=1, description="of a file in one message")
+    expansion: int = Field(default=2000, ge=1, description="times its file that one may unfold to")
+    stall_s: Seconds = Field(
+        default=60.0, gt=0, description="for a caller to send more, or to take what is done"
+    )
+    disk: Bytes = Field(
+        default=2**34, ge=0, description="for files that are not read from front to back, in all"
+    )
+    folder: Path | None = Field(
+        default=None, description="for those; the system's folder for temporary files if none"
     )
 
 
