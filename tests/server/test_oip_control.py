@@ -64,36 +64,32 @@ async def test_what_cannot_be_loaded_is_refused_with_its_reason(serve: Any) -> N
 
 
 async def test_the_log_is_as_wordy_as_one_asks_from_that_moment_on(serve: Any, level: int) -> None:
+    def updated(**settings: Any) -> tuple[str, dict[str, Any]]:
+        return "update_log_settings", {"settings": settings, "as_json": True}
+
     root = logging.getLogger()
-    found = []
     async with serve("stride4") as served:
-        for settings in (
-            {},
-            {"log_info": False},
-            {"log_warning": False},
-            {"log_verbose_level": 1, "log_info": True, "log_warning": True},
-            {"log_verbose_level": 0},
-        ):
-            (outcome,) = await stock(
-                served.server.port, ("update_log_settings", {"settings": settings, "as_json": True})
-            )
-            found.append((outcome["value"]["settings"], root.level))
-        (now,) = await stock(served.server.port, ("get_log_settings", {"as_json": True}))
-    info = {
-        "log_verbose_level": {"uint32_param": 0},
-        "log_info": {"bool_param": True},
-        "log_warning": {"bool_param": True},
-        "log_error": {"bool_param": True},
-    }
-    off = {"bool_param": False}
-    assert found == [
-        (info, logging.INFO),
-        (info | {"log_info": off}, logging.WARNING),
-        (info | {"log_info": off, "log_warning": off}, logging.ERROR),
-        (info | {"log_verbose_level": {"uint32_param": 1}}, logging.DEBUG),
-        (info, logging.INFO),
+        quieter = await stock(
+            served.server.port, updated(), updated(log_info=False), updated(log_warning=False)
+        )
+        quiet = root.level
+        wordier = await stock(
+            served.server.port,
+            updated(log_verbose_level=1, log_info=True, log_warning=True),
+            ("get_log_settings", {"as_json": True}),
+        )
+    switches = ("log_info", "log_warning", "log_error")
+    info: dict[str, Any] = {name: {"bool_param": True} for name in switches}
+    info["log_verbose_level"] = {"uint32_param": 0}
+    off, verbose = {"bool_param": False}, info | {"log_verbose_level": {"uint32_param": 1}}
+    assert [outcome["value"]["settings"] for outcome in quieter] == [
+        info,
+        info | {"log_info": off},
+        info | {"log_info": off, "log_warning": off},
     ]
-    assert now["value"]["settings"] == info
+    assert quiet == logging.ERROR
+    assert [outcome["value"]["settings"] for outcome in wordier] == [verbose, verbose]
+    assert root.level == logging.DEBUG
 
 
 async def test_a_log_setting_that_is_unknown_or_contradicts_another_changes_nothing(

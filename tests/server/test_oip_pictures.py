@@ -145,6 +145,16 @@ async def test_a_picture_too_large_for_one_piece_is_tiled_and_its_scores_are_the
     np.testing.assert_allclose(answer["outputs"]["logits"], wanted, atol=1e-5)
 
 
+async def test_a_tensor_too_large_for_one_piece_is_tiled_too(serve: Any, network: Any) -> None:
+    images = np.random.default_rng(1).random((2, 3, 96, 80), np.float32)
+    limits = {"memory_whole_image": 40_000, "memory_tile": 40_000}
+    async with serve("stride4", **limits) as served:
+        answer = await infer(served.server.port, "stride4", values=images.tolist())
+    assert answer["parameters"]["routes"] == "tiled,tiled"
+    (wanted,) = ReferenceEvaluator(network("stride4")).run(None, {"x": images})
+    np.testing.assert_allclose(answer["outputs"]["y"], np.asarray(wanted), atol=1e-5)
+
+
 async def test_halves_go_in_and_come_out_where_they_are_asked_for(serve: Any, network: Any) -> None:
     images = np.random.default_rng(1).random((2, 3, 8, 12)).astype(np.float16)
     async with serve("stride4") as served:

@@ -1,27 +1,29 @@
 """Requests answered: in one run of the network, picture by picture, or tile by tile.
 
-What the network itself says about a tensor comes of one run. All else goes the way that images of
-`anyres.v1` go - decoded, routed, tiled, reduced - each for itself, several at once. Pictures have
-sizes of their own, so every map of theirs is a tensor of its own, `class_map.0` for the first of
-several; files, such as `mask_png`, are elements of one tensor.
+What the network itself says about a tensor comes of one run, as long as an image goes through it
+whole. All else goes the way that images of `anyres.v1` go - decoded, routed, tiled, reduced - each
+for itself, several at once.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from itertools import count
 from typing import TypeAlias
 
 from anyres_proto.card import Output
 from anyres_proto.inference import grpc_service_pb2 as pb
-from anyres_server.errors import InvalidRequest
+from anyres_server.errors import InvalidRequest, TooLate
 from anyres_server.inference.canvas import Placed
 from anyres_server.inference.inference import Inference
-from anyres_server.model import Plan, Prediction, Request, Timing
+from anyres_server.model import Plan, Prediction, Request, RouteKind, Timing
 from anyres_server.oip.pictures import about, check_tiles, picture_request, tile_of, told_of
 from anyres_server.oip.request import Asked
 from anyres_server.oip.response import Response, Told, classes, numbers, response
+from anyres_server.oip.wishes import as_scores
 
 Said: TypeAlias = "dict[str, bool | int | str]"
 Write: TypeAlias = Callable[[Response], Awaitable[None]]
@@ -41,15 +43,22 @@ class Answers:
 
         Raises:
             InvalidRequest: it asks for tiles, or its input or answer is none.
+            TooLate: it takes longer than its caller waits.
         """
         if asked.tiles:
             raise InvalidRequest("tiles come one by one; ask for them by ModelStreamInfer")
-        if asked.reduced:
-            predictions = await self._predictions(asked)
-            told, said = await asyncio.to_thread(told_of, asked, predictions), about(predictions)
-        else:
-            told, said = await self._tensors(asked), NOTHING
-        return await asyncio.to_thread(response, request, asked.model, told, said)
+        async with _in_time(asked.within_s):
+            if await self._goes_in_tiles(asked):
+                asked = replace(asked, wishes=tuple(map(as_scores, asked.wishes)))
+            if asked.reduced:
+                predictions = await self._predictions(asked)
+                told, said = (
+                    await asyncio.to_thread(told_of, asked, predictions),
+                    about(predictions),
+                )
+            else:
+                told, said = await self._tensors(asked), NOTHING
+            return await asyncio.to_thread(response, request, asked.model, told, said)
 
     async def tiles(self, request: pb.ModelInferRequest, asked: Asked, write: Write) -> None:
         """The answer to a request about one image: a message for each tile, as soon as it is made.
@@ -58,6 +67,7 @@ class Answers:
 
         Raises:
             InvalidRequest: it is about several images, or asks for what is not told tile by tile.
+            TooLate: it takes longer than its caller waits.
         """
         check_tiles(asked)
         images = await asyncio.to_thread(asked.read)
@@ -75,7 +85,20 @@ class Answers:
             await write(response(request, asked.model, told, said))
 
         wanted = picture_request(asked, images, 0)
-        await self._inference.predict_tiles(asked.model, wanted, begin, deliver)
+        async with _in_time(asked.within_s):
+            await self._inference.predict_tiles(asked.model, wanted, begin, deliver)
+
+    async def _goes_in_tiles(self, asked: Asked) -> bool:
+        """Whether images are too large for one piece, and their scores are all that is wanted."""
+        card = asked.model.card
+        scores = card.scores
+        if scores is None or not scores.dense or scores.layout != "NCHW":
+            return False
+        if any(wish.source != scores for wish in asked.wishes):
+            return False
+        size = card.input.size(asked.shape)
+        estimate = await self._inference.estimate(asked.model, size)
+        return estimate.route.kind is RouteKind.TILED
 
     async def _tensors(self, asked: Asked) -> list[Told]:
         """The network's own outputs for a tensor, as they are."""
@@ -94,3 +117,15 @@ class Answers:
             return [picture_request(asked, images, index) for index in range(asked.images)]
 
         return await self._inference.predict_all(asked.model, requests)
+
+
+@asynccontextmanager
+async def _in_time(within_s: float | None) -> AsyncIterator[None]:
+    """Give up what takes longer than its caller waits."""
+    try:
+        async with asyncio.timeout(within_s):
+            yield
+    except TimeoutError as error:
+        raise TooLate(
+            f"there is no answer within {within_s:.3g} s, the request's own timeout"
+        ) from error

@@ -9,7 +9,7 @@ is answered with all of the network's, a picture with its `mask_png`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from anyres_proto.card import Output
 from anyres_proto.inference import grpc_service_pb2 as pb
@@ -141,4 +141,9 @@ def _made(wish: Wish, model: Model) -> Wish:
             f"output {quoted(wish.name)} is not asked for together with what is made of the "
             f"scores; send two requests"
         )
-    return Wish(wish.name, OutputKind.LOGITS, wish.half, wish.classes, wish.window)
+    return as_scores(wish)
+
+
+def as_scores(wish: Wish) -> Wish:
+    """The same wish for the network's scores, as they are told of images of any size."""
+    return replace(wish, source=OutputKind.LOGITS)
