@@ -43,11 +43,16 @@ def benchmark(
     if not model.is_file():
         raise InvalidRequest(f"there is no file {model}; expected an ONNX model")
     with ExitStack() as stack:
+        server_pid = None
         if address is None:
             folder = stack.enter_context(folder_of(model))
-            address = stack.enter_context(serving(folder)).address
+            served = stack.enter_context(serving(folder))
+            address, server_pid = served.address, served.process.pid
         work = _work(model, _card(model.stem, address), sizes, given, wanted)
-        return figures(measure(model, work, address, clients=clients, seconds=seconds))
+        measured = measure(
+            model, work, address, clients=clients, seconds=seconds, server_pid=server_pid
+        )
+        return figures(measured)
 
 
 def _card(name: str, address: str) -> Card:

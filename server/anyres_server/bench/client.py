@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 
 import grpc
@@ -39,6 +39,14 @@ class Asked:
     def seconds(self) -> float:
         """How long it took."""
         return self.ended - self.began
+
+
+@dataclass(frozen=True)
+class Done:
+    """What one process did in a lap, and the processors' time that it took, in seconds."""
+
+    asked: tuple[Any, ...]
+    cpu_s: float
 
 
 @dataclass(frozen=True)
@@ -77,8 +85,9 @@ def client(work: Work, address: str, place: Place, token: Token, orders: Connect
 
 def _lap(
     sides: dict[str, Callable[[int], Asked]], kind: str, place: Place, count: int
-) -> Failed | list[Any]:
+) -> Failed | Done:
     done: list[Any] = []
+    cpu = process_time()
     for index in taken(place, count):
         try:
             if kind == "paired":
@@ -89,7 +98,7 @@ def _lap(
                 done.append(sides[kind](index))
         except grpc.RpcError as error:
             return Failed(index, str(error.details()))
-    return done
+    return Done(tuple(done), process_time() - cpu)
 
 
 def _asking(call: Any, messages: Messages) -> Callable[[int], Asked]:

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from os import sysconf
 from pathlib import Path
 from typing import Any
 
-from anyres_server.bench.client import Asked, Failed, Token, client
+from anyres_server.bench.client import Asked, Done, Failed, Token, client
 from anyres_server.bench.loop import loop
 from anyres_server.bench.queue import SPAWN, Place, heard, place
 from anyres_server.bench.work import Work
@@ -21,9 +22,15 @@ STOP_S = 10.0
 
 @dataclass(frozen=True)
 class Lap:
-    """Some requests, from the first that began to the last that ended."""
+    """Some requests, from the first that began to the last that ended.
+
+    The processors' time is that of whoever answers and of the clients, in seconds; None where it
+    cannot be known.
+    """
 
     asked: tuple[Asked, ...]
+    cpu_s: float | None
+    clients_cpu_s: float
 
     @property
     def seconds(self) -> float:
@@ -40,6 +47,7 @@ class Crew:
     tokens: Any
     clients: list[Connection]
     loop: Connection
+    server_pid: int | None
 
     def server(self, count: int) -> Lap:
         """The first requests, asked of the server by all clients.
@@ -47,50 +55,66 @@ class Crew:
         Raises:
             InvalidRequest: the server refused one.
         """
-        return Lap(tuple(self._ask("server", count, self.clients)))
+        before = self._server_cpu_s()
+        done = self._ask("server", count, self.clients)
+        after = self._server_cpu_s()
+        spent = None if before is None or after is None else after - before
+        return Lap(done.asked, spent, done.cpu_s)
 
     def beside(self, count: int, way: Way) -> Lap:
         """The same requests, done by the loop for the same clients."""
-        return Lap(tuple(self._with_loop("loop", count, way, self.clients)))
+        done, loop = self._with_loop("loop", count, way, self.clients)
+        return Lap(done.asked, loop.cpu_s, done.cpu_s)
 
     def alone(self, count: int, way: Way) -> Lap:
         """The network alone, on inputs of the same sizes, with nobody beside it."""
         self.place.value = 0
         self.loop.send(("alone", way, count))
-        return Lap(tuple(heard(self.loop, "the loop")))
+        done: Done = heard(self.loop, "the loop")
+        return Lap(done.asked, done.cpu_s, 0.0)
 
     def paired(self, count: int, way: Way) -> list[tuple[Asked, Asked]]:
         """One client alone, asking server and loop in turns for the same image."""
-        return list(self._with_loop("paired", count, way, self.clients[:1]))
+        done, _ = self._with_loop("paired", count, way, self.clients[:1])
+        return list(done.asked)
 
-    def _with_loop(self, kind: str, count: int, way: Way, clients: list[Connection]) -> list[Any]:
+    def _server_cpu_s(self) -> float | None:
+        """That the server's process has taken so far."""
+        if self.server_pid is None:
+            return None
+        after_name = Path(f"/proc/{self.server_pid}/stat").read_text("ascii").rpartition(")")[2]
+        user, system = after_name.split()[11:13]  # proc_pid_stat(5), fields 14 and 15
+        return (int(user) + int(system)) / sysconf("SC_CLK_TCK")
+
+    def _with_loop(
+        self, kind: str, count: int, way: Way, clients: list[Connection]
+    ) -> tuple[Done, Done]:
         self.loop.send(("tokens", way, count))
         assert heard(self.loop, "the loop") == "serving"
         try:
-            return self._ask(kind, count, clients)
+            done = self._ask(kind, count, clients)
         finally:
             for _ in range(way.at_once):
                 self.tokens.put(None)
-            heard(self.loop, "the loop")
+            loop: Done = heard(self.loop, "the loop")
+        return done, loop
 
-    def _ask(self, kind: str, count: int, clients: list[Connection]) -> list[Any]:
+    def _ask(self, kind: str, count: int, clients: list[Connection]) -> Done:
         self.place.value = 0
         for each in clients:
             each.send((kind, count))
-        done: list[Any] = []
-        failed: list[Failed] = []
-        for each in clients:
-            answer = heard(each, "a client")
-            failed += [answer] if isinstance(answer, Failed) else []
-            done += [] if isinstance(answer, Failed) else answer
-        if failed:
-            height, width = self.work.sizes[failed[0].index]
-            raise InvalidRequest(f"the server refused {width}x{height}: {failed[0].reason}")
-        return done
+        answers = [heard(each, "a client") for each in clients]
+        for failed in (each for each in answers if isinstance(each, Failed)):
+            height, width = self.work.sizes[failed.index]
+            raise InvalidRequest(f"the server refused {width}x{height}: {failed.reason}")
+        asked = tuple(one for each in answers for one in each.asked)
+        return Done(asked, sum(each.cpu_s for each in answers))
 
 
 @contextmanager
-def crew(path: Path, work: Work, address: str, clients: int) -> Iterator[Crew]:
+def crew(
+    path: Path, work: Work, address: str, clients: int, server_pid: int | None
+) -> Iterator[Crew]:
     """Start a loop and so many clients; they end with the block."""
     where, tokens = place(), SPAWN.SimpleQueue()
     pipes = [SPAWN.Pipe() for _ in range(clients + 1)]
@@ -117,7 +141,7 @@ def crew(path: Path, work: Work, address: str, clients: int) -> Iterator[Crew]:
     try:
         for near in mine:
             assert heard(near, "a process of the benchmark") == "ready"
-        yield Crew(work, where, tokens, mine[:-1], mine[-1])
+        yield Crew(work, where, tokens, mine[:-1], mine[-1], server_pid)
     finally:
         _end(mine, processes)
 

@@ -20,6 +20,8 @@ class Throughput:
 
     images_s: float
     megapixels_s: float
+    cpu_ms: float | None  # of all processors, an image: whoever answers
+    clients_cpu_ms: float  # the same, of its clients
 
 
 @dataclass(frozen=True)
@@ -114,9 +116,14 @@ def figures(measured: Measured) -> Figures:
 
 
 def _throughput(laps: Sequence[Lap], sizes: Sequence[Size]) -> Throughput:
-    seconds = sum(lap.seconds for lap in laps)
-    pixels = sum(map(prod, sizes))
-    return Throughput(len(laps) * len(sizes) / seconds, len(laps) * pixels / 1e6 / seconds)
+    images, seconds = len(laps) * len(sizes), sum(lap.seconds for lap in laps)
+    spent = [lap.cpu_s for lap in laps if lap.cpu_s is not None]
+    return Throughput(
+        images / seconds,
+        len(laps) * sum(map(prod, sizes)) / 1e6 / seconds,
+        1e3 * sum(spent) / images if spent else None,
+        1e3 * sum(lap.clients_cpu_s for lap in laps) / images,
+    )
 
 
 def _ratio(server: Sequence[Lap], other: Sequence[Lap]) -> Ratio:

@@ -11,12 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from multiprocessing.connection import Connection
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 
 import numpy as np
 
-from anyres_server.bench.client import Asked
+from anyres_server.bench.client import Asked, Done
 from anyres_server.bench.images import Images
 from anyres_server.bench.queue import Place, heard, keep_memory, taken
 from anyres_server.bench.work import Work
@@ -37,7 +37,7 @@ def loop(
     orders.send("ready")
     while order := heard(orders, "whoever runs the benchmark"):
         kind, way, count = order
-        network = opened(way)
+        network, cpu = opened(way), process_time()
         with ThreadPoolExecutor(way.at_once) as threads:
             if kind == "alone":
                 job = _network_alone(network, work, images)
@@ -46,7 +46,8 @@ def loop(
                 job = _whole_job(network, work, images)
                 laps = [threads.submit(_serve, job, tokens, backs) for _ in range(way.at_once)]
                 orders.send("serving")
-            orders.send([asked for lap in laps for asked in lap.result()])
+            done = tuple(asked for lap in laps for asked in lap.result())
+        orders.send(Done(done, process_time() - cpu))
 
 
 def _alone(job: Job, place: Place, count: int) -> list[Asked]:

@@ -40,7 +40,15 @@ class Measured:
     network_s: tuple[Asked, ...]  # the network alone, for the sizes of the pairs
 
 
-def measure(path: Path, work: Work, address: str, *, clients: int, seconds: float) -> Measured:
+def measure(
+    path: Path,
+    work: Work,
+    address: str,
+    *,
+    clients: int,
+    seconds: float,
+    server_pid: int | None = None,
+) -> Measured:
     """Measure a server beside the loop, each for about so many seconds.
 
     `work.sizes` are as many as a lap can ever take; a lap is the first of them.
@@ -51,7 +59,7 @@ def measure(path: Path, work: Work, address: str, *, clients: int, seconds: floa
     """
     count = _lap_length(path, work, clients, seconds / ROUNDS)
     work = replace(work, sizes=work.sizes[:count], grids=work.grids[:count])
-    with crew(path, work, address, clients) as all_of_them:
+    with crew(path, work, address, clients, server_pid) as all_of_them:
         all_of_them.server(count)  # what is done once is done before
         return _measured(all_of_them, work, clients, seconds)
 

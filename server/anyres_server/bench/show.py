@@ -16,6 +16,9 @@ def show(found: Figures, console: Console) -> None:
     )
     console.print(_throughput(found))
     console.print()
+    console.print(_ratio("the loop", found.to_beside, found.best))
+    console.print(_ratio("the network alone", found.to_alone, found.best_alone))
+    console.print()
     console.print(_latency(found))
     console.print()
     console.print(_one_client(found))
@@ -28,21 +31,24 @@ def show(found: Figures, console: Console) -> None:
 
 
 def _throughput(found: Figures) -> Table:
-    table = Table("", "images/s", "MP/s", "the server is", "lap by lap", box=None, pad_edge=False)
+    table = Table("", box=None, pad_edge=False)
+    for column in ("images/s", "MP/s", "CPU ms/image", "its clients'"):
+        table.add_column(column, justify="right")
     rows = (
-        ("server", found.server, None),
-        (f"loop beside the same clients ({found.best})", found.beside, found.to_beside),
-        (f"network alone ({found.best_alone})", found.alone, found.to_alone),
+        ("server", found.server),
+        ("loop beside the same clients", found.beside),
+        ("network alone", found.alone),
     )
-    for name, side, ratio in rows:
-        table.add_row(name, f"{side.images_s:.1f}", f"{side.megapixels_s:.2f}", *_words(ratio))
+    for name, side in rows:
+        spent = "" if side.cpu_ms is None else f"{side.cpu_ms:.1f}"
+        clients = f"{side.clients_cpu_ms:.1f}" if side.clients_cpu_ms else ""
+        table.add_row(name, f"{side.images_s:.1f}", f"{side.megapixels_s:.2f}", spent, clients)
     return table
 
 
-def _words(ratio: Ratio | None) -> tuple[str, str]:
-    if ratio is None:
-        return "", ""
-    return f"{ratio.overall:.3f} of it", " ".join(f"{each:.2f}" for each in ratio.laps)
+def _ratio(name: str, ratio: Ratio, way: str) -> str:
+    laps = " ".join(f"{each:.2f}" for each in ratio.laps)
+    return f"the server does {ratio.overall:.3f} of {name} ({way}); lap by lap {laps}"
 
 
 def _latency(found: Figures) -> Table:
