@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from tests.server.stock import sent, stock
 
+from anyres_proto.anyres.v1 import dense_prediction_pb2 as dense
 from anyres_proto.inference import grpc_service_pb2 as pb
 from anyres_proto.inference.grpc_service_pb2_grpc import GRPCInferenceServiceStub
 
@@ -67,10 +68,24 @@ async def test_the_other_protocol_and_streams_are_counted_with_it(serve: Any, pn
     image = png(np.zeros((8, 8, 3), np.uint8))
     async with serve("stride4", **QUIET) as served:
         await served.predict("stride4", image)
-        await stock(served.server.port, ("stream", {"requests": [zeros(1), zeros(2)]}))
+        wrong = zeros(1) | {"outputs": ["nothing"]}
+        await stock(served.server.port, ("stream", {"requests": [zeros(1), wrong, zeros(2)]}))
         (found,) = await statistics(GRPCInferenceServiceStub(served.channel), name="stride4")
     assert found.inference_stats.success.count == 3
+    assert found.inference_stats.fail.count == 1
     assert found.inference_count == 4
+
+
+async def test_what_a_request_takes_is_known_to_whoever_asks_for_the_cost(serve: Any) -> None:
+    asked = dense.EstimateCostRequest(
+        model_name="stride4", image_size=dense.Size(height=8, width=8)
+    )
+    async with serve("stride4", **QUIET) as served:
+        before = await served.stub.EstimateCost(asked)
+        await stock(served.server.port, ("infer", zeros(1)))
+        after = await served.stub.EstimateCost(asked)
+    assert not before.HasField("compute_s")
+    assert after.compute_s > 0
 
 
 async def test_versions_are_counted_apart_and_listed_together(serve: Any, models: Any) -> None:
