@@ -13,7 +13,7 @@ import asyncio
 import logging
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -30,6 +30,7 @@ from anyres_server.inference.bounds import Bounds
 from anyres_server.inference.inference import Inference
 from anyres_server.inference.off_loop import OffLoop
 from anyres_server.inference.pieces import Pieces
+from anyres_server.inference.strips import StripInference, strip_inference
 from anyres_server.model import Array, LoadedNetwork, Model
 from anyres_server.observe.events import Tell, telling
 from anyres_server.observe.logs import log_to_stderr
@@ -98,8 +99,10 @@ async def running_server(
         bounds = Bounds(settings.limits.image_pixels, settings.limits.message_bytes)
         lanes = settings.compute.threads + 1
         pieces = Pieces(admitted.activations, batcher, pace, OffLoop(pixels), lanes)
-        inference = Inference(admitted, _router(settings, admitted), pieces, bounds)
-        _add_services(entrance, settings, repository, inference, statistics)
+        router = _router(settings, admitted)
+        inference = Inference(admitted, router, pieces, bounds)
+        strips = strip_inference(settings, admitted, router, pieces, inference)
+        _add_services(entrance, settings, repository, inference, strips, statistics)
         port = entrance.listen()
         await entrance.server.start()
         try:
@@ -150,15 +153,24 @@ async def _checked(settings: Settings, opening: OpenEngine) -> Models:
 
 
 async def _serve(settings: Settings) -> None:
-    told_to_stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
+    starting = asyncio.current_task()
+    assert starting is not None
+    _at_a_signal(starting.cancel)
+    try:
+        async with running_server(settings) as server:
+            told_to_stop = asyncio.Event()
+            _at_a_signal(told_to_stop.set)
+            sys.stdout.write(f"listening on {settings.host}:{server.port}\n")
+            sys.stdout.flush()
+            await told_to_stop.wait()
+            log.info("stopping: finishing what runs, for %g s at most", settings.grace_s)
+    except asyncio.CancelledError:
+        log.info("told to stop before the models were loaded")
+
+
+def _at_a_signal(react: Callable[[], object]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, told_to_stop.set)
-    async with running_server(settings) as server:
-        sys.stdout.write(f"listening on {settings.host}:{server.port}\n")
-        sys.stdout.flush()
-        await told_to_stop.wait()
-        log.info("stopping: finishing what runs, for %g s at most", settings.grace_s)
+        asyncio.get_running_loop().add_signal_handler(number, react)
 
 
 def _repository(
@@ -208,13 +220,15 @@ def _add_services(
     settings: Settings,
     repository: Repository,
     inference: Inference,
+    strips: StripInference,
     statistics: Statistics,
 ) -> None:
     dense = DensePredictionService(
         repository,
         inference,
+        strips,
         stream_in_flight=settings.limits.stream_in_flight,
-        upload_bytes=settings.limits.message_bytes,
+        uploads=settings.uploads,
     )
     pb_grpc.add_DensePredictionServiceServicer_to_server(dense, entrance.server)
     oip.add_to(

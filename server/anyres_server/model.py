@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from threading import Lock
-from typing import Any, Protocol, TypeAlias
+from typing import Any, BinaryIO, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -173,11 +173,11 @@ def _why(contract: AxisContract) -> str:
 class Request:
     """One image and what to say about it.
 
-    The image is an encoded file, uint8 pixels (h, w, channels) or (h, w), or float32 (channels, h,
-    w) that goes into a network of floats as it is.
+    The image is an encoded file, its bytes or opened, uint8 pixels (h, w, channels) or (h, w), or
+    float32 (channels, h, w) that goes into a network of floats as it is.
     """
 
-    image: bytes | Array
+    image: bytes | BinaryIO | Array
     kinds: tuple[OutputKind, ...] = (OutputKind.CLASS_MAP,)
     top_k: int = 5
 

@@ -12,10 +12,11 @@ from anyres_proto.anyres.v1 import dense_prediction_pb2 as pb
 from anyres_proto.anyres.v1 import dense_prediction_pb2_grpc as pb_grpc
 from anyres_proto.packing import Part, field
 from anyres_proto.tensors import tensor_parts, to_array
-from anyres_server.dense.upload import uploaded
+from anyres_server.dense.upload import Parts
 from anyres_server.errors import InvalidRequest
 from anyres_server.inference.canvas import Placed
 from anyres_server.inference.inference import Estimate, Inference
+from anyres_server.inference.strips import StripInference
 from anyres_server.model import (
     Array,
     OutputKind,
@@ -25,8 +26,10 @@ from anyres_server.model import (
     RouteKind,
     Size,
 )
+from anyres_server.picture.spool import Disk
 from anyres_server.repository.repository import Broken, Entry, Repository, newest
 from anyres_server.rpc.status import answer_to
+from anyres_server.settings.sections import Uploads
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
@@ -44,14 +47,17 @@ class DensePredictionService(pb_grpc.DensePredictionServiceServicer):
         self,
         repository: Repository,
         inference: Inference,
+        strips: StripInference,
         *,
         stream_in_flight: int,
-        upload_bytes: int,
+        uploads: Uploads,
     ) -> None:
         self._repository = repository
         self._inference = inference
         self._stream_in_flight = stream_in_flight
-        self._upload_bytes = upload_bytes
+        self._strips = strips
+        self._uploads = uploads
+        self._disk = Disk(uploads.disk, uploads.folder)
 
     # What is large is answered as it travels, put together off the event loop.
     async def Predict(self, request: pb.PredictRequest, context: Context) -> bytes:  # type: ignore[override]  # noqa: N802 - the wire's name
@@ -83,8 +89,9 @@ class DensePredictionService(pb_grpc.DensePredictionServiceServicer):
     async def PredictTiles(  # type: ignore[override]  # noqa: N802 - the wire's name
         self, request_iterator: AsyncIterator[pb.PredictTilesRequest], context: Context
     ) -> None:
-        """Predict one image that comes in chunks; each tile is written when it is ready."""
-        header, encoded = await uploaded(request_iterator, self._upload_bytes)
+        """Predict one image that comes in parts; each tile is written when it is ready."""
+        parts = Parts(request_iterator, self._uploads, self._disk)
+        header = await parts.header()
         model = self._repository.get(header.model_name, header.model_version)
         writing = asyncio.Lock()
 
@@ -98,9 +105,10 @@ class DensePredictionService(pb_grpc.DensePredictionServiceServicer):
         async def deliver(piece: Placed) -> None:
             await write(await asyncio.to_thread(_tile, piece))
 
-        await self._inference.predict_tiles(
-            model, _request(header.outputs, header.top_k, encoded), begin, deliver
-        )
+        request = _request(header.outputs, header.top_k, b"")
+        with self._strips.entered():
+            async with parts.received(header) as received:
+                await self._strips.predict(model, request, received, begin, deliver)
 
     async def ListModels(  # noqa: N802 - the wire's name
         self, request: pb.ListModelsRequest, context: Context

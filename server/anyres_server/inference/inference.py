@@ -71,6 +71,11 @@ class Inference:
         """Whether requests are let in."""
         return not self._admission.gate.closed
 
+    @property
+    def image_pixels(self) -> int:
+        """How many an image may have."""
+        return self._bounds.image_pixels
+
     async def predict(self, model: Model, request: Request) -> Prediction:
         """Answer one request."""
         with self._admission.gate.entered():

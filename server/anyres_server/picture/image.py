@@ -18,14 +18,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Protocol, TypeVar
+from typing import BinaryIO, Protocol, TypeVar
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL.ImageFile import ImageFile
 
 from anyres_proto.card import ImageInput
-from anyres_server.errors import InvalidRequest
+from anyres_server.errors import InvalidRequest, ServingError
 from anyres_server.model import Array, Floats, Size
+from anyres_server.picture.pixels import flattened, refuse_deep
 
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")
 WANTED = "a PNG, JPEG, WebP, TIFF or BMP file"
@@ -40,6 +42,19 @@ UPRIGHT = {
 }
 CHANNELS = {"RGB": 3, "BGR": 3, "GRAY": 1}
 T = TypeVar("T")
+
+
+class ReadableFile(Protocol):
+    """What Pillow needs of a file."""
+
+    def read(self, most: int = -1, /) -> bytes:
+        """So many bytes, or all that are left."""
+
+    def seek(self, position: int, whence: int = 0, /) -> int:
+        """Go to a place."""
+
+    def tell(self) -> int:
+        """Where the next read begins."""
 
 
 class Source(Protocol):
@@ -110,30 +125,40 @@ class Opened:
     decode: Callable[[], Source]
 
 
-def open_image(image: bytes | Array, spec: ImageInput, max_pixels: int) -> Opened:
+def open_image(image: bytes | BinaryIO | Array, spec: ImageInput, max_pixels: int) -> Opened:
     """Look at an image without decoding it: at a file's header, or an array's shape.
 
     Raises:
         InvalidRequest: it is no image, too large, or not what the model takes.
     """
-    if not isinstance(image, bytes):
+    if isinstance(image, np.ndarray):
         source = _from_array(image, spec)
         check_pixels(source.size, max_pixels)
         return Opened(source.size, image.nbytes, lambda: source)
-    if spec.channels != CHANNELS[spec.colour]:
-        raise InvalidRequest(_only_tensors(spec))
-    file = _open_file(image)
+    check_files(spec)
+    if image == b"":
+        raise InvalidRequest(f"the image is empty: 0 bytes; expected {WANTED}")
+    file = open_file(BytesIO(image) if isinstance(image, bytes) else image)
     size = file.height, file.width
     check_pixels(size, max_pixels)
     return Opened(size, 2 * size[0] * size[1] * spec.channels, lambda: _decode(file, spec))
 
 
-def _open_file(data: bytes) -> Image.Image:
-    if not data:
-        raise InvalidRequest(f"the image is empty: 0 bytes; expected {WANTED}")
+def open_file(file: ReadableFile) -> ImageFile:
+    """A picture whose header is read, and nothing else of it.
+
+    Raises:
+        InvalidRequest: it is none.
+    """
     # Pillow's own limit only warns, from 89 megapixels on, and is one for the whole process.
     Image.MAX_IMAGE_PIXELS = None
-    return _guarded("has a broken header", lambda: Image.open(BytesIO(data), formats=FORMATS))
+    return _guarded("has a broken header", lambda: Image.open(file, formats=FORMATS))  # type: ignore[arg-type]
+
+
+def check_files(spec: ImageInput) -> None:
+    """Refuse any file where nothing says how its pixels become the model's channels."""
+    if spec.channels != CHANNELS[spec.colour]:
+        raise InvalidRequest(_only_tensors(spec))
 
 
 def check_pixels(size: Size, max_pixels: int) -> None:
@@ -146,14 +171,25 @@ def check_pixels(size: Size, max_pixels: int) -> None:
 
 
 def _decode(image: Image.Image, spec: ImageInput) -> Picture:
-    if image.mode in {"I", "F"}:
-        raise InvalidRequest(
-            "the image has 32 bits a channel, which have no agreed range of values; "
-            "send it with 8 or 16 bits, or as a FLOAT32 tensor"
-        )
+    refuse_deep(image)
     mode = "L" if spec.colour == "GRAY" else "RGB"
     pixels = _guarded("is truncated or corrupt", lambda: _pixels(image, mode))
     return Picture(pixels.reshape(*pixels.shape[:2], spec.channels), spec)
+
+
+def check_channels(channels: int, spec: ImageInput) -> None:
+    """Refuse UINT8 pixels that are not what a model takes."""
+    check_scaling(spec)
+    if channels != spec.channels:
+        raise InvalidRequest(
+            f"a pixel has {spec.channels} channels for this model; the strips have {channels}"
+        )
+
+
+def check_scaling(spec: ImageInput) -> None:
+    """Refuse pixels where nothing says how they become a model's floats."""
+    if spec.channels != CHANNELS[spec.colour] and spec.dtype == "float32":
+        raise InvalidRequest(_only_tensors(spec))
 
 
 def _from_array(array: Array, spec: ImageInput) -> Source:
@@ -166,8 +202,7 @@ def _from_array(array: Array, spec: ImageInput) -> Source:
                 f"got {array.shape}"
             )
         return Planes(array, spec)
-    if spec.channels != CHANNELS[spec.colour] and spec.dtype == "float32":
-        raise InvalidRequest(_only_tensors(spec))
+    check_scaling(spec)
     pixels = array[:, :, None] if array.ndim == 2 else array
     if array.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != spec.channels:
         raise InvalidRequest(
@@ -197,28 +232,16 @@ def _only_tensors(spec: ImageInput) -> str:
 def _pixels(image: Image.Image, mode: str) -> Array:
     image.load()
     turn = UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
-    flat = _opaque(_eight_bit(image)).convert(mode)
+    flat = flattened(image, mode)
     return np.asarray(flat if turn is None else flat.transpose(turn))
-
-
-def _eight_bit(image: Image.Image) -> Image.Image:
-    if not image.mode.startswith("I;16"):
-        return image
-    deep = np.asarray(image).astype(np.uint32)
-    return Image.fromarray(((deep + 128) // 257).astype(np.uint8))
-
-
-def _opaque(image: Image.Image) -> Image.Image:
-    if not image.has_transparency_data:
-        return image
-    white = Image.new("RGBA", image.size, "white")
-    return Image.alpha_composite(white, image.convert("RGBA"))
 
 
 def _guarded(trouble: str, read: Callable[[], T]) -> T:
     """Translate whatever Pillow raises: on broken files, that is almost anything."""
     try:
         return read()
+    except ServingError:
+        raise  # a file that is still on its way says for itself what is wrong
     except UnidentifiedImageError as error:
         raise InvalidRequest(f"this is no image that can be read; expected {WANTED}") from error
     except Exception as error:

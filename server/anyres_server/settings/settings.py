@@ -15,6 +15,7 @@ from anyres_server.settings.sections import (
     Observe,
     RepositorySettings,
     Section,
+    Uploads,
 )
 from anyres_server.settings.units import Seconds
 
@@ -36,5 +37,6 @@ class Settings(Section):
     memory: Memory = Field(default_factory=Memory)
     batching: Batching = Field(default_factory=Batching)
     limits: Limits = Field(default_factory=Limits)
+    uploads: Uploads = Field(default_factory=Uploads)
     access: Access = Field(default_factory=Access)
     observe: Observe = Field(default_factory=Observe)

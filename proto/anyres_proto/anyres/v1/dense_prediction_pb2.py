@@ -24,19 +24,19 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-anyres_proto/anyres/v1/dense_prediction.proto\x12\tanyres.v1\"M\n\x06Tensor\x12&\n\tdata_type\x18\x01 \x01(\x0e\x32\x13.anyres.v1.DataType\x12\r\n\x05shape\x18\x02 \x03(\x03\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"I\n\x05Image\x12\x11\n\x07\x65ncoded\x18\x01 \x01(\x0cH\x00\x12#\n\x06tensor\x18\x02 \x01(\x0b\x32\x11.anyres.v1.TensorH\x00\x42\x08\n\x06source\"\x93\x01\n\x0ePredictRequest\x12\x12\n\nmodel_name\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12\x1f\n\x05image\x18\x03 \x01(\x0b\x32\x10.anyres.v1.Image\x12&\n\x07outputs\x18\x04 \x03(\x0e\x32\x15.anyres.v1.OutputKind\x12\r\n\x05top_k\x18\x05 \x01(\r\"P\n\x06Output\x12#\n\x04kind\x18\x01 \x01(\x0e\x32\x15.anyres.v1.OutputKind\x12!\n\x06tensor\x18\x02 \x01(\x0b\x32\x11.anyres.v1.Tensor\"%\n\x04Size\x12\x0e\n\x06height\x18\x01 \x01(\x03\x12\r\n\x05width\x18\x02 \x01(\x03\"P\n\x06Timing\x12\x10\n\x08\x64\x65\x63ode_s\x18\x01 \x01(\x01\x12\x0f\n\x07queue_s\x18\x02 \x01(\x01\x12\x11\n\tcompute_s\x18\x03 \x01(\x01\x12\x10\n\x08reduce_s\x18\x04 \x01(\x01\"\x9e\x02\n\x0fPredictResponse\x12\x12\n\nmodel_name\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12#\n\nimage_size\x18\x03 \x01(\x0b\x32\x0f.anyres.v1.Size\x12\"\n\tgrid_size\x18\x04 \x01(\x0b\x32\x0f.anyres.v1.Size\x12\"\n\x07outputs\x18\x05 \x03(\x0b\x32\x11.anyres.v1.Output\x12\x1f\n\x05route\x18\x06 \x01(\x0e\x32\x10.anyres.v1.Route\x12\x0e\n\x06pieces\x18\x07 \x01(\r\x12\x1f\n\x06padded\x18\x08 \x01(\x0b\x32\x0f.anyres.v1.Size\x12!\n\x06timing\x18\t \x01(\x0b\x32\x11.anyres.v1.Timing\"N\n\x14PredictStreamRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12*\n\x07request\x18\x02 \x01(\x0b\x32\x19.anyres.v1.PredictRequest\"(\n\x07\x46\x61ilure\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\"\x85\x01\n\x15PredictStreamResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12.\n\x08response\x18\x02 \x01(\x0b\x32\x1a.anyres.v1.PredictResponseH\x00\x12%\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x12.anyres.v1.FailureH\x00\x42\t\n\x07outcome\"v\n\x12PredictTilesHeader\x12\x12\n\nmodel_name\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12&\n\x07outputs\x18\x03 \x03(\x0e\x32\x15.anyres.v1.OutputKind\x12\r\n\x05top_k\x18\x04 \x01(\r\"_\n\x13PredictTilesRequest\x12/\n\x06header\x18\x01 \x01(\x0b\x32\x1d.anyres.v1.PredictTilesHeaderH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"\xd1\x01\n\tTilesPlan\x12\x12\n\nmodel_name\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12#\n\nimage_size\x18\x03 \x01(\x0b\x32\x0f.anyres.v1.Size\x12\"\n\tgrid_size\x18\x04 \x01(\x0b\x32\x0f.anyres.v1.Size\x12\x1f\n\x05route\x18\x05 \x01(\x0e\x32\x10.anyres.v1.Route\x12\x0e\n\x06pieces\x18\x06 \x01(\r\x12\x1f\n\x06padded\x18\x07 \x01(\x0b\x32\x0f.anyres.v1.Size\"j\n\nResultTile\x12\x0b\n\x03top\x18\x01 \x01(\x03\x12\x0c\n\x04left\x18\x02 \x01(\x03\x12\x1d\n\x04size\x18\x03 \x01(\x0b\x32\x0f.anyres.v1.Size\x12\"\n\x07outputs\x18\x04 \x03(\x0b\x32\x11.anyres.v1.Output\"k\n\x14PredictTilesResponse\x12$\n\x04plan\x18\x01 \x01(\x0b\x32\x14.anyres.v1.TilesPlanH\x00\x12%\n\x04tile\x18\x02 \x01(\x0b\x32\x15.anyres.v1.ResultTileH\x00\x42\x06\n\x04part\"\x13\n\x11ListModelsRequest\"j\n\x0cModelSummary\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08versions\x18\x02 \x03(\t\x12\r\n\x05ready\x18\x03 \x01(\x08\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\r\n\x05sizes\x18\x05 \x01(\t\x12\x0c\n\x04task\x18\x06 \x01(\t\"=\n\x12ListModelsResponse\x12\'\n\x06models\x18\x01 \x03(\x0b\x32\x17.anyres.v1.ModelSummary\"0\n\x0fGetModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\"D\n\x10GetModelResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x11\n\tcard_json\x18\x03 \x01(\t\"e\n\x13\x45stimateCostRequest\x12\x12\n\nmodel_name\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12#\n\nimage_size\x18\x03 \x01(\x0b\x32\x0f.anyres.v1.Size\"\xdf\x01\n\x14\x45stimateCostResponse\x12\x1f\n\x05route\x18\x01 \x01(\x0e\x32\x10.anyres.v1.Route\x12\x0e\n\x06pieces\x18\x02 \x01(\r\x12\"\n\tgrid_size\x18\x03 \x01(\x0b\x32\x0f.anyres.v1.Size\x12\x0c\n\x04macs\x18\x04 \x01(\x03\x12\x18\n\x10\x61\x63tivation_bytes\x18\x05 \x01(\x03\x12\x14\n\x0c\x62udget_bytes\x18\x06 \x01(\x03\x12\x16\n\tcompute_s\x18\x07 \x01(\x01H\x00\x88\x01\x01\x12\x0e\n\x06reason\x18\x08 \x01(\tB\x0c\n\n_compute_s*g\n\x08\x44\x61taType\x12\x19\n\x15\x44\x41TA_TYPE_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x44\x41TA_TYPE_UINT8\x10\x01\x12\x14\n\x10\x44\x41TA_TYPE_UINT16\x10\x02\x12\x15\n\x11\x44\x41TA_TYPE_FLOAT32\x10\x03*\xee\x01\n\nOutputKind\x12\x1b\n\x17OUTPUT_KIND_UNSPECIFIED\x10\x00\x12\x19\n\x15OUTPUT_KIND_CLASS_MAP\x10\x01\x12\x1a\n\x16OUTPUT_KIND_CONFIDENCE\x10\x02\x12\x1d\n\x19OUTPUT_KIND_TOP_K_CLASSES\x10\x03\x12\x1c\n\x18OUTPUT_KIND_TOP_K_SCORES\x10\x04\x12\x1d\n\x19OUTPUT_KIND_PROBABILITIES\x10\x05\x12\x16\n\x12OUTPUT_KIND_LOGITS\x10\x06\x12\x18\n\x14OUTPUT_KIND_MASK_PNG\x10\x07*S\n\x05Route\x12\x15\n\x11ROUTE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROUTE_WHOLE\x10\x01\x12\x0f\n\x0bROUTE_TILED\x10\x02\x12\x11\n\rROUTE_REFUSED\x10\x03\x32\xe8\x03\n\x16\x44\x65nsePredictionService\x12@\n\x07Predict\x12\x19.anyres.v1.PredictRequest\x1a\x1a.anyres.v1.PredictResponse\x12V\n\rPredictStream\x12\x1f.anyres.v1.PredictStreamRequest\x1a .anyres.v1.PredictStreamResponse(\x01\x30\x01\x12S\n\x0cPredictTiles\x12\x1e.anyres.v1.PredictTilesRequest\x1a\x1f.anyres.v1.PredictTilesResponse(\x01\x30\x01\x12I\n\nListModels\x12\x1c.anyres.v1.ListModelsRequest\x1a\x1d.anyres.v1.ListModelsResponse\x12\x43\n\x08GetModel\x12\x1a.anyres.v1.GetModelRequest\x1a\x1b.anyres.v1.GetModelResponse\x12O\n\x0c\x45stimateCost\x12\x1e.anyres.v1.EstimateCostRequest\x1a\x1f.anyres.v1.EstimateCostResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-anyres_proto/anyres/v1/dense_prediction.proto\x12\tanyres.v1\"M\n\x06Tensor\x12&\n\tdata_type\x18\x01 \x01(\x0e\x32\x13.anyres.v1.DataType\x12\r\n\x05shape\x18\x02 \x03(\x03\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"I\n\x05Image\x12\x11\n\x07\x65ncoded\x18\x01 \x01(\x0cH\x00\x12#\n\x06tensor\x18\x02 \x01(\x0b\x32\x11.anyres.v1.TensorH\x00\x42\x08\n\x06source\"\x93\x01\n\x0ePredictRequest\x12\x12\n\nmodel_name\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12\x1f\n\x05image\x18\x03 \x01(\x0b\x32\x10.anyres.v1.Image\x12&\n\x07outputs\x18\x04 \x03(\x0e\x32\x15.anyres.v1.OutputKind\x12\r\n\x05top_k\x18\x05 \x01(\r\"P\n\x06Output\x12#\n\x04kind\x18\x01 \x01(\x0e\x32\x15.anyres.v1.OutputKind\x12!\n\x06tensor\x18\x02 \x01(\x0b\x32\x11.anyres.v1.Tensor\"%\n\x04Size\x12\x0e\n\x06height\x18\x01 \x01(\x03\x12\r\n\x05width\x18\x02 \x01(\x03\"P\n\x06Timing\x12\x10\n\x08\x64\x65\x63ode_s\x18\x01 \x01(\x01\x12\x0f\n\x07queue_s\x18\x02 \x01(\x01\x12\x11\n\tcompute_s\x18\x03 \x01(\x01\x12\x10\n\x08reduce_s\x18\x04 \x01(\x01\"\x9e\x02\n\x0fPredictResponse\x12\x12\n\nmodel_name\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12#\n\nimage_size\x18\x03 \x01(\x0b\x32\x0f.anyres.v1.Size\x12\"\n\tgrid_size\x18\x04 \x01(\x0b\x32\x0f.anyres.v1.Size\x12\"\n\x07outputs\x18\x05 \x03(\x0b\x32\x11.anyres.v1.Output\x12\x1f\n\x05route\x18\x06 \x01(\x0e\x32\x10.anyres.v1.Route\x12\x0e\n\x06pieces\x18\x07 \x01(\r\x12\x1f\n\x06padded\x18\x08 \x01(\x0b\x32\x0f.anyres.v1.Size\x12!\n\x06timing\x18\t \x01(\x0b\x32\x11.anyres.v1.Timing\"N\n\x14PredictStreamRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12*\n\x07request\x18\x02 \x01(\x0b\x32\x19.anyres.v1.PredictRequest\"(\n\x07\x46\x61ilure\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\"\x85\x01\n\x15PredictStreamResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12.\n\x08response\x18\x02 \x01(\x0b\x32\x1a.anyres.v1.PredictResponseH\x00\x12%\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x12.anyres.v1.FailureH\x00\x42\t\n\x07outcome\"\xad\x01\n\x12PredictTilesHeader\x12\x12\n\nmodel_name\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12&\n\x07outputs\x18\x03 \x03(\x0e\x32\x15.anyres.v1.OutputKind\x12\r\n\x05top_k\x18\x04 \x01(\r\x12\x12\n\nfile_bytes\x18\x05 \x01(\x03\x12!\n\x03raw\x18\x06 \x01(\x0b\x32\x14.anyres.v1.RawStrips\"<\n\tRawStrips\x12\x1d\n\x04size\x18\x01 \x01(\x0b\x32\x0f.anyres.v1.Size\x12\x10\n\x08\x63hannels\x18\x02 \x01(\r\"o\n\x13PredictTilesRequest\x12/\n\x06header\x18\x01 \x01(\x0b\x32\x1d.anyres.v1.PredictTilesHeaderH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x12\x0e\n\x04rows\x18\x03 \x01(\x0cH\x00\x42\x06\n\x04part\"\xd1\x01\n\tTilesPlan\x12\x12\n\nmodel_name\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12#\n\nimage_size\x18\x03 \x01(\x0b\x32\x0f.anyres.v1.Size\x12\"\n\tgrid_size\x18\x04 \x01(\x0b\x32\x0f.anyres.v1.Size\x12\x1f\n\x05route\x18\x05 \x01(\x0e\x32\x10.anyres.v1.Route\x12\x0e\n\x06pieces\x18\x06 \x01(\r\x12\x1f\n\x06padded\x18\x07 \x01(\x0b\x32\x0f.anyres.v1.Size\"j\n\nResultTile\x12\x0b\n\x03top\x18\x01 \x01(\x03\x12\x0c\n\x04left\x18\x02 \x01(\x03\x12\x1d\n\x04size\x18\x03 \x01(\x0b\x32\x0f.anyres.v1.Size\x12\"\n\x07outputs\x18\x04 \x03(\x0b\x32\x11.anyres.v1.Output\"k\n\x14PredictTilesResponse\x12$\n\x04plan\x18\x01 \x01(\x0b\x32\x14.anyres.v1.TilesPlanH\x00\x12%\n\x04tile\x18\x02 \x01(\x0b\x32\x15.anyres.v1.ResultTileH\x00\x42\x06\n\x04part\"\x13\n\x11ListModelsRequest\"j\n\x0cModelSummary\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08versions\x18\x02 \x03(\t\x12\r\n\x05ready\x18\x03 \x01(\x08\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\r\n\x05sizes\x18\x05 \x01(\t\x12\x0c\n\x04task\x18\x06 \x01(\t\"=\n\x12ListModelsResponse\x12\'\n\x06models\x18\x01 \x03(\x0b\x32\x17.anyres.v1.ModelSummary\"0\n\x0fGetModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\"D\n\x10GetModelResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x11\n\tcard_json\x18\x03 \x01(\t\"e\n\x13\x45stimateCostRequest\x12\x12\n\nmodel_name\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12#\n\nimage_size\x18\x03 \x01(\x0b\x32\x0f.anyres.v1.Size\"\xdf\x01\n\x14\x45stimateCostResponse\x12\x1f\n\x05route\x18\x01 \x01(\x0e\x32\x10.anyres.v1.Route\x12\x0e\n\x06pieces\x18\x02 \x01(\r\x12\"\n\tgrid_size\x18\x03 \x01(\x0b\x32\x0f.anyres.v1.Size\x12\x0c\n\x04macs\x18\x04 \x01(\x03\x12\x18\n\x10\x61\x63tivation_bytes\x18\x05 \x01(\x03\x12\x14\n\x0c\x62udget_bytes\x18\x06 \x01(\x03\x12\x16\n\tcompute_s\x18\x07 \x01(\x01H\x00\x88\x01\x01\x12\x0e\n\x06reason\x18\x08 \x01(\tB\x0c\n\n_compute_s*g\n\x08\x44\x61taType\x12\x19\n\x15\x44\x41TA_TYPE_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x44\x41TA_TYPE_UINT8\x10\x01\x12\x14\n\x10\x44\x41TA_TYPE_UINT16\x10\x02\x12\x15\n\x11\x44\x41TA_TYPE_FLOAT32\x10\x03*\xee\x01\n\nOutputKind\x12\x1b\n\x17OUTPUT_KIND_UNSPECIFIED\x10\x00\x12\x19\n\x15OUTPUT_KIND_CLASS_MAP\x10\x01\x12\x1a\n\x16OUTPUT_KIND_CONFIDENCE\x10\x02\x12\x1d\n\x19OUTPUT_KIND_TOP_K_CLASSES\x10\x03\x12\x1c\n\x18OUTPUT_KIND_TOP_K_SCORES\x10\x04\x12\x1d\n\x19OUTPUT_KIND_PROBABILITIES\x10\x05\x12\x16\n\x12OUTPUT_KIND_LOGITS\x10\x06\x12\x18\n\x14OUTPUT_KIND_MASK_PNG\x10\x07*S\n\x05Route\x12\x15\n\x11ROUTE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROUTE_WHOLE\x10\x01\x12\x0f\n\x0bROUTE_TILED\x10\x02\x12\x11\n\rROUTE_REFUSED\x10\x03\x32\xe8\x03\n\x16\x44\x65nsePredictionService\x12@\n\x07Predict\x12\x19.anyres.v1.PredictRequest\x1a\x1a.anyres.v1.PredictResponse\x12V\n\rPredictStream\x12\x1f.anyres.v1.PredictStreamRequest\x1a .anyres.v1.PredictStreamResponse(\x01\x30\x01\x12S\n\x0cPredictTiles\x12\x1e.anyres.v1.PredictTilesRequest\x1a\x1f.anyres.v1.PredictTilesResponse(\x01\x30\x01\x12I\n\nListModels\x12\x1c.anyres.v1.ListModelsRequest\x1a\x1d.anyres.v1.ListModelsResponse\x12\x43\n\x08GetModel\x12\x1a.anyres.v1.GetModelRequest\x1a\x1b.anyres.v1.GetModelResponse\x12O\n\x0c\x45stimateCost\x12\x1e.anyres.v1.EstimateCostRequest\x1a\x1f.anyres.v1.EstimateCostResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'anyres_proto.anyres.v1.dense_prediction_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DATATYPE']._serialized_start=2401
-  _globals['_DATATYPE']._serialized_end=2504
-  _globals['_OUTPUTKIND']._serialized_start=2507
-  _globals['_OUTPUTKIND']._serialized_end=2745
-  _globals['_ROUTE']._serialized_start=2747
-  _globals['_ROUTE']._serialized_end=2830
+  _globals['_DATATYPE']._serialized_start=2535
+  _globals['_DATATYPE']._serialized_end=2638
+  _globals['_OUTPUTKIND']._serialized_start=2641
+  _globals['_OUTPUTKIND']._serialized_end=2879
+  _globals['_ROUTE']._serialized_start=2881
+  _globals['_ROUTE']._serialized_end=2964
   _globals['_TENSOR']._serialized_start=60
   _globals['_TENSOR']._serialized_end=137
   _globals['_IMAGE']._serialized_start=139
@@ -57,30 +57,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FAILURE']._serialized_end=976
   _globals['_PREDICTSTREAMRESPONSE']._serialized_start=979
   _globals['_PREDICTSTREAMRESPONSE']._serialized_end=1112
-  _globals['_PREDICTTILESHEADER']._serialized_start=1114
-  _globals['_PREDICTTILESHEADER']._serialized_end=1232
-  _globals['_PREDICTTILESREQUEST']._serialized_start=1234
-  _globals['_PREDICTTILESREQUEST']._serialized_end=1329
-  _globals['_TILESPLAN']._serialized_start=1332
-  _globals['_TILESPLAN']._serialized_end=1541
-  _globals['_RESULTTILE']._serialized_start=1543
-  _globals['_RESULTTILE']._serialized_end=1649
-  _globals['_PREDICTTILESRESPONSE']._serialized_start=1651
-  _globals['_PREDICTTILESRESPONSE']._serialized_end=1758
-  _globals['_LISTMODELSREQUEST']._serialized_start=1760
-  _globals['_LISTMODELSREQUEST']._serialized_end=1779
-  _globals['_MODELSUMMARY']._serialized_start=1781
-  _globals['_MODELSUMMARY']._serialized_end=1887
-  _globals['_LISTMODELSRESPONSE']._serialized_start=1889
-  _globals['_LISTMODELSRESPONSE']._serialized_end=1950
-  _globals['_GETMODELREQUEST']._serialized_start=1952
-  _globals['_GETMODELREQUEST']._serialized_end=2000
-  _globals['_GETMODELRESPONSE']._serialized_start=2002
-  _globals['_GETMODELRESPONSE']._serialized_end=2070
-  _globals['_ESTIMATECOSTREQUEST']._serialized_start=2072
-  _globals['_ESTIMATECOSTREQUEST']._serialized_end=2173
-  _globals['_ESTIMATECOSTRESPONSE']._serialized_start=2176
-  _globals['_ESTIMATECOSTRESPONSE']._serialized_end=2399
-  _globals['_DENSEPREDICTIONSERVICE']._serialized_start=2833
-  _globals['_DENSEPREDICTIONSERVICE']._serialized_end=3321
+  _globals['_PREDICTTILESHEADER']._serialized_start=1115
+  _globals['_PREDICTTILESHEADER']._serialized_end=1288
+  _globals['_RAWSTRIPS']._serialized_start=1290
+  _globals['_RAWSTRIPS']._serialized_end=1350
+  _globals['_PREDICTTILESREQUEST']._serialized_start=1352
+  _globals['_PREDICTTILESREQUEST']._serialized_end=1463
+  _globals['_TILESPLAN']._serialized_start=1466
+  _globals['_TILESPLAN']._serialized_end=1675
+  _globals['_RESULTTILE']._serialized_start=1677
+  _globals['_RESULTTILE']._serialized_end=1783
+  _globals['_PREDICTTILESRESPONSE']._serialized_start=1785
+  _globals['_PREDICTTILESRESPONSE']._serialized_end=1892
+  _globals['_LISTMODELSREQUEST']._serialized_start=1894
+  _globals['_LISTMODELSREQUEST']._serialized_end=1913
+  _globals['_MODELSUMMARY']._serialized_start=1915
+  _globals['_MODELSUMMARY']._serialized_end=2021
+  _globals['_LISTMODELSRESPONSE']._serialized_start=2023
+  _globals['_LISTMODELSRESPONSE']._serialized_end=2084
+  _globals['_GETMODELREQUEST']._serialized_start=2086
+  _globals['_GETMODELREQUEST']._serialized_end=2134
+  _globals['_GETMODELRESPONSE']._serialized_start=2136
+  _globals['_GETMODELRESPONSE']._serialized_end=2204
+  _globals['_ESTIMATECOSTREQUEST']._serialized_start=2206
+  _globals['_ESTIMATECOSTREQUEST']._serialized_end=2307
+  _globals['_ESTIMATECOSTRESPONSE']._serialized_start=2310
+  _globals['_ESTIMATECOSTRESPONSE']._serialized_end=2533
+  _globals['_DENSEPREDICTIONSERVICE']._serialized_start=2967
+  _globals['_DENSEPREDICTIONSERVICE']._serialized_end=3455
 # @@protoc_insertion_point(module_scope)

@@ -485,15 +485,25 @@ class PredictTilesHeader(_message.Message):
     MODEL_VERSION_FIELD_NUMBER: _builtins.int
     OUTPUTS_FIELD_NUMBER: _builtins.int
     TOP_K_FIELD_NUMBER: _builtins.int
+    FILE_BYTES_FIELD_NUMBER: _builtins.int
+    RAW_FIELD_NUMBER: _builtins.int
     model_name: _builtins.str
     """The model's name."""
     model_version: _builtins.str
     """The model's version; the newest where empty."""
     top_k: _builtins.int
     """How many classes a cell for the TOP_K kinds; 5 where 0, at most the number of classes."""
+    file_bytes: _builtins.int
+    """How many bytes the file has, where the caller knows; 0 where not. What is too large is then
+    refused before it is sent, and a TIFF need not have come whole before it is read.
+    """
     @_builtins.property
     def outputs(self) -> _containers.RepeatedScalarFieldContainer[Global___OutputKind.ValueType]:
         """What to return; the class map where empty. Each kind at most once."""
+
+    @_builtins.property
+    def raw(self) -> Global___RawStrips:
+        """The image comes as rows of pixels; without this it comes as a file in chunks."""
 
     def __init__(
         self,
@@ -502,25 +512,62 @@ class PredictTilesHeader(_message.Message):
         model_version: _builtins.str = ...,
         outputs: _abc.Iterable[Global___OutputKind.ValueType] | None = ...,
         top_k: _builtins.int = ...,
+        file_bytes: _builtins.int = ...,
+        raw: Global___RawStrips | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["raw", b"raw"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["model_name", b"model_name", "model_version", b"model_version", "outputs", b"outputs", "top_k", b"top_k"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["file_bytes", b"file_bytes", "model_name", b"model_name", "model_version", b"model_version", "outputs", b"outputs", "raw", b"raw", "top_k", b"top_k"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PredictTilesHeader: _TypeAlias = PredictTilesHeader  # noqa: Y015
 
 @_typing.final
+class RawStrips(_message.Message):
+    """What rows of pixels are."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SIZE_FIELD_NUMBER: _builtins.int
+    CHANNELS_FIELD_NUMBER: _builtins.int
+    channels: _builtins.int
+    """Values of each pixel, UINT8: as many as the model's input has, in the order that the card says."""
+    @_builtins.property
+    def size(self) -> Global___Size:
+        """The image's height and width, in pixels."""
+
+    def __init__(
+        self,
+        *,
+        size: Global___Size | None = ...,
+        channels: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["size", b"size"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "size", b"size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RawStrips: _TypeAlias = RawStrips  # noqa: Y015
+
+@_typing.final
 class PredictTilesRequest(_message.Message):
-    """One part of an upload: the header first, then the image's file in as many chunks as it takes."""
+    """One part of an upload: the header first, then the image in as many parts as it takes."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     HEADER_FIELD_NUMBER: _builtins.int
     CHUNK_FIELD_NUMBER: _builtins.int
+    ROWS_FIELD_NUMBER: _builtins.int
     chunk: _builtins.bytes
-    """The next bytes of a PNG, JPEG, WebP, TIFF or BMP file."""
+    """The next bytes of a PNG, JPEG, WebP, TIFF or BMP file. PNG, JPEG and TIFF are decoded while
+    they come, wherever their pixels lie in the order of their rows.
+    """
+    rows: _builtins.bytes
+    """The next bytes of the pixels, row by row, (height, width, channels) in all. A part may end
+    anywhere.
+    """
     @_builtins.property
     def header(self) -> Global___PredictTilesHeader:
         """What is asked; the first message, and only that."""
@@ -530,12 +577,13 @@ class PredictTilesRequest(_message.Message):
         *,
         header: Global___PredictTilesHeader | None = ...,
         chunk: _builtins.bytes = ...,
+        rows: _builtins.bytes = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "header", b"header", "part", b"part"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "header", b"header", "part", b"part", "rows", b"rows"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "header", b"header", "part", b"part"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "header", b"header", "part", b"part", "rows", b"rows"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_part: _TypeAlias = _typing.Literal["header", "chunk"]  # noqa: Y015
+    _WhichOneofReturnType_part: _TypeAlias = _typing.Literal["header", "chunk", "rows"]  # noqa: Y015
     _WhichOneofArgType_part: _TypeAlias = _typing.Literal["part", b"part"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_part) -> _WhichOneofReturnType_part | None: ...
 

@@ -86,7 +86,8 @@ class DensePredictionServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def PredictTiles(self, request_iterator, context):
-        """Predicts one image whose file comes in chunks; results come tile by tile, as they are made.
+        """Predicts one image that comes in chunks of a file or strips of pixels; results come tile by
+        tile, as they are made. What the server holds grows with the image's width, not its height.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

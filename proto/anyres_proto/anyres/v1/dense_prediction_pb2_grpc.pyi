@@ -44,7 +44,9 @@ class DensePredictionServiceStub:
     PredictStream: _grpc.StreamStreamMultiCallable[_dense_prediction_pb2.PredictStreamRequest, _dense_prediction_pb2.PredictStreamResponse]
     """Predicts many images, pipelined; answers come as they finish, each with its request's id."""
     PredictTiles: _grpc.StreamStreamMultiCallable[_dense_prediction_pb2.PredictTilesRequest, _dense_prediction_pb2.PredictTilesResponse]
-    """Predicts one image whose file comes in chunks; results come tile by tile, as they are made."""
+    """Predicts one image that comes in chunks of a file or strips of pixels; results come tile by
+    tile, as they are made. What the server holds grows with the image's width, not its height.
+    """
     ListModels: _grpc.UnaryUnaryMultiCallable[_dense_prediction_pb2.ListModelsRequest, _dense_prediction_pb2.ListModelsResponse]
     """Lists the models in the repository, those that failed to load included."""
     GetModel: _grpc.UnaryUnaryMultiCallable[_dense_prediction_pb2.GetModelRequest, _dense_prediction_pb2.GetModelResponse]
@@ -62,7 +64,9 @@ class DensePredictionServiceAsyncStub(DensePredictionServiceStub):
     PredictStream: _aio.StreamStreamMultiCallable[_dense_prediction_pb2.PredictStreamRequest, _dense_prediction_pb2.PredictStreamResponse]  # type: ignore[assignment]
     """Predicts many images, pipelined; answers come as they finish, each with its request's id."""
     PredictTiles: _aio.StreamStreamMultiCallable[_dense_prediction_pb2.PredictTilesRequest, _dense_prediction_pb2.PredictTilesResponse]  # type: ignore[assignment]
-    """Predicts one image whose file comes in chunks; results come tile by tile, as they are made."""
+    """Predicts one image that comes in chunks of a file or strips of pixels; results come tile by
+    tile, as they are made. What the server holds grows with the image's width, not its height.
+    """
     ListModels: _aio.UnaryUnaryMultiCallable[_dense_prediction_pb2.ListModelsRequest, _dense_prediction_pb2.ListModelsResponse]  # type: ignore[assignment]
     """Lists the models in the repository, those that failed to load included."""
     GetModel: _aio.UnaryUnaryMultiCallable[_dense_prediction_pb2.GetModelRequest, _dense_prediction_pb2.GetModelResponse]  # type: ignore[assignment]
@@ -95,7 +99,9 @@ class DensePredictionServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_dense_prediction_pb2.PredictTilesRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_dense_prediction_pb2.PredictTilesResponse], _abc.AsyncIterator[_dense_prediction_pb2.PredictTilesResponse]]:
-        """Predicts one image whose file comes in chunks; results come tile by tile, as they are made."""
+        """Predicts one image that comes in chunks of a file or strips of pixels; results come tile by
+        tile, as they are made. What the server holds grows with the image's width, not its height.
+        """
 
     @_abc_1.abstractmethod
     def ListModels(
