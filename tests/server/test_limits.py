@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -146,6 +147,32 @@ async def test_a_message_that_does_not_arrive_in_time_ends_its_call(serve: Any) 
         slow = served.channel.stream_unary("/anyres.v1.DensePredictionService/Predict")()
         assert await asyncio.wait_for(slow.code(), 10) is grpc.StatusCode.INVALID_ARGUMENT
         assert await slow.details() == "the message did not arrive within 0.05 s"
+
+
+@pytest.mark.parametrize("packing", [grpc.Compression.NoCompression, grpc.Compression.Gzip])
+async def test_a_message_over_the_limit_is_refused_packed_or_not_and_leaves_no_trace_in_the_log(
+    serve: Any, packing: grpc.Compression, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Packed, zeros are a thousandth of what they unpack to."""
+    request = pb.PredictRequest(model_name="unet", image=pb.Image(encoded=bytes(2**23)))
+    async with serve("unet", limits_message_bytes=2**20) as served:
+        call = served.stub.Predict(request, compression=packing)
+        assert await asyncio.wait_for(call.code(), 20) is EXHAUSTED
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+async def test_who_leaves_while_an_answer_is_written_leaves_no_error_in_the_log(
+    serve: Any, predict: pb.PredictRequest, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked = [pb.PredictStreamRequest(id=str(i), request=predict) for i in range(30)]
+    async with serve("unet") as served:
+        for leaves_after in range(1, 6):
+            stream = served.stub.PredictStream(iter(asked))
+            answers = aiter(stream)
+            for _ in range(leaves_after):
+                await anext(answers)
+            stream.cancel()
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
 class Scale:

@@ -4,6 +4,7 @@ an internal error whose words stay in the log. Every error is told of as `Refuse
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -76,11 +77,21 @@ async def answered(call: str, context: Context, work: Callable[[], Awaitable[T]]
         raise
     except Exception as error:  # noqa: BLE001 - the boundary: every error becomes an answer
         first = _first(error)
+        if isinstance(first, grpc.aio.InternalError):
+            raise _left() from None
         answer, hints = answer_to(first, call), _hints(first)
         del first
     message = answer.message[:LONGEST_MESSAGE]
     trailing = (*(context.trailing_metadata() or ()), *hints)
-    return await context.abort(answer.problem.code, message, trailing)
+    try:
+        return await context.abort(answer.problem.code, message, trailing)
+    except grpc.aio.InternalError:
+        raise _left() from None
+
+
+def _left() -> asyncio.CancelledError:
+    """What grpc.aio takes for a call that is over: there is nobody to write to any more."""
+    return asyncio.CancelledError("the caller left")
 
 
 def _first(error: Exception) -> Exception:
