@@ -6,6 +6,7 @@ import asyncio
 import gc
 import os
 import shutil
+import tempfile
 import threading
 import weakref
 from collections import Counter
@@ -265,6 +266,30 @@ async def test_a_folder_that_vanishes_takes_nothing_with_it_and_is_taken_up_agai
         async with asyncio.timeout(10):
             while await answer(served, image) != 2:
                 pass
+
+
+def mounted(models: Path) -> None:
+    """Another folder takes the place of the models'."""
+    put(models.with_name("mounted") / "net.onnx", 1)
+    models.rmdir()
+    models.symlink_to("mounted")
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="there is no second filesystem")
+async def test_a_mount_that_went_away_takes_nothing_with_it(
+    serve: Any, models: Path, image: bytes, caplog: Any
+) -> None:
+    """What is left of it is an empty folder of another filesystem."""
+    mounted(models)
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as bare:
+        async with serve(**SWIFT) as served:
+            models.with_name("link").symlink_to(bare)
+            models.with_name("link").replace(models)
+            await until(lambda: "as if unmounted; what is loaded stays" in caplog.text)
+            assert await answer(served, image) == 1
+            put(Path(bare) / "other.onnx", 2)
+            await until(lambda: entry(served) is None)
+            assert await answer(served, image, "other") == 2
 
 
 async def test_versions_may_be_links_and_a_link_that_turns_is_a_new_version(

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 def serve(
     models: Annotated[
         str | None,
-        typer.Argument(help="A folder of <name>.onnx or <name>/<version>/model.onnx files."),
+        typer.Argument(
+            metavar="[FOLDER]",
+            help="The models: <name>.onnx or <name>/<version>/model.onnx files.",
+        ),
     ] = None,
     config: Annotated[
         Path | None,

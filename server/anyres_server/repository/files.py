@@ -61,6 +61,7 @@ class Contents:
 
     models: Mapping[str, tuple[Found, ...]]  # oldest version first
     unreadable: Mapping[str, str]  # models of which it cannot be known what there is, and why
+    device: int  # that the folder is on
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -82,7 +83,7 @@ def contents(folder: Path) -> Contents:
         try:
             if file.endswith(".onnx") and not _is_folder(child):
                 name = path.stem
-                beside = [each for each in children if each.startswith(f"{file}.") or each == file]
+                beside = [each for each in children if each.startswith(file)]  # weights, too
                 settings = path.with_suffix(".toml")
                 beside += [settings.name] if settings.name in children else []
                 models.setdefault(name, []).append(_found(name, "1", path, settings, beside))
@@ -92,7 +93,7 @@ def contents(folder: Path) -> Contents:
             name = file.removesuffix(".onnx")
             unreadable[name] = f"{file} cannot be read: {error.strerror}"
     ordered = {name: tuple(sorted(models[name], key=lambda f: f.number)) for name in sorted(models)}
-    return Contents(ordered, unreadable)
+    return Contents(ordered, unreadable, folder.stat().st_dev)
 
 
 def found_again(found: Found, folder: Path) -> Found | None:

@@ -46,6 +46,7 @@ class Repository:
         self._turn = asyncio.Lock()
         self._ready = False
         self._said = ""
+        self._device = 0
 
     @property
     def models(self) -> Models:
@@ -125,7 +126,11 @@ class Repository:
             except OSError as error:
                 self._say(f"{self._folder} cannot be read ({error.strerror}); what is loaded stays")
                 return True  # whoever polls looks again
+            if self._kept and not found.names and found.device != self._device:
+                self._say(f"{self._folder} is empty, as if unmounted; what is loaded stays")
+                return True
             self._say("")
+            self._device = found.device
             for name in [name for name in self._kept if name not in found.names]:
                 self._unloaded.discard(name)
                 self._show(name, Kept())
