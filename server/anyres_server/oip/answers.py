@@ -26,9 +26,9 @@ from anyres_server.oip.response import Response, Told, classes, numbers, respons
 from anyres_server.oip.wishes import as_scores
 
 Said: TypeAlias = "dict[str, bool | int | str]"
+Tell: TypeAlias = Callable[[], tuple[list[Told], Said]]
 Write: TypeAlias = Callable[[Response], Awaitable[None]]
 
-NOTHING: Said = {}
 NO_TIME = Timing(0.0, 0.0, 0.0, 0.0)  # a tile's is not told
 
 
@@ -38,8 +38,15 @@ class Answers:
     def __init__(self, inference: Inference) -> None:
         self._inference = inference
 
-    async def whole(self, request: pb.ModelInferRequest, asked: Asked) -> Response:
+    async def whole(
+        self, request: pb.ModelInferRequest, asked: Asked, finish: Callable[[Response], bytes]
+    ) -> bytes:
         """The answer to a request, in one message.
+
+        Args:
+            request: it.
+            asked: the same, understood.
+            finish: makes the message, in a thread.
 
         Raises:
             InvalidRequest: it asks for tiles, or its input or answer is none.
@@ -50,15 +57,8 @@ class Answers:
         async with _in_time(asked.within_s):
             if await self._goes_in_tiles(asked):
                 asked = replace(asked, wishes=tuple(map(as_scores, asked.wishes)))
-            if asked.reduced:
-                predictions = await self._predictions(asked)
-                told, said = (
-                    await asyncio.to_thread(told_of, asked, predictions),
-                    about(predictions),
-                )
-            else:
-                told, said = await self._tensors(asked), NOTHING
-            return await asyncio.to_thread(response, request, asked.model, told, said)
+            tell = await (self._predicted(asked) if asked.reduced else self._ran(asked))
+            return await asyncio.to_thread(lambda: finish(response(request, asked.model, *tell())))
 
     async def tiles(self, request: pb.ModelInferRequest, asked: Asked, write: Write) -> None:
         """The answer to a request about one image: a message for each tile, as soon as it is made.
@@ -70,7 +70,6 @@ class Answers:
             TooLate: it takes longer than its caller waits.
         """
         check_tiles(asked)
-        images = await asyncio.to_thread(asked.read)
         plans: list[Plan] = []
         written = count()
 
@@ -84,8 +83,9 @@ class Answers:
             told = await asyncio.to_thread(told_of, asked, [tile])
             await write(response(request, asked.model, told, said))
 
-        wanted = picture_request(asked, images, 0)
         async with _in_time(asked.within_s):
+            images = await asyncio.to_thread(asked.read)
+            wanted = picture_request(asked, images, 0)
             await self._inference.predict_tiles(asked.model, wanted, begin, deliver)
 
     async def _goes_in_tiles(self, asked: Asked) -> bool:
@@ -100,23 +100,29 @@ class Answers:
         estimate = await self._inference.estimate(asked.model, size)
         return estimate.route.kind is RouteKind.TILED
 
-    async def _tensors(self, asked: Asked) -> list[Told]:
-        """The network's own outputs for a tensor, as they are."""
+    async def _ran(self, asked: Asked) -> Tell:
+        """What the network itself says about a tensor."""
         outputs = tuple(wish.source for wish in asked.wishes if isinstance(wish.source, Output))
         values = await self._inference.infer(asked.model, asked.shape, asked.tensor, outputs)
-        return await asyncio.to_thread(
-            lambda: [
-                classes(wish, [value], asked.model) if wish.classes else numbers(wish, value)
-                for wish, value in zip(asked.wishes, values, strict=True)
-            ]
-        )
 
-    async def _predictions(self, asked: Asked) -> list[Prediction]:
+        def tell() -> tuple[list[Told], Said]:
+            pairs = zip(asked.wishes, values, strict=True)
+            return [
+                classes(wish, [value], asked.model) if wish.classes else numbers(wish, value)
+                for wish, value in pairs
+            ], {}
+
+        return tell
+
+    async def _predicted(self, asked: Asked) -> Tell:
+        """What is made of the network's outputs, image by image."""
+
         def requests() -> list[Request]:
             images = asked.read()
             return [picture_request(asked, images, index) for index in range(asked.images)]
 
-        return await self._inference.predict_all(asked.model, requests)
+        predictions = await self._inference.predict_all(asked.model, requests)
+        return lambda: (told_of(asked, predictions), about(predictions))
 
 
 @asynccontextmanager

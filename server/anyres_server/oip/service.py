@@ -217,8 +217,8 @@ class OpenInferenceService(pb_grpc.GRPCInferenceServiceServicer):
         self, request: pb.ModelInferRequest, context: Context
     ) -> bytes:
         """Answer one request."""
-        answer = await self._answers.whole(request, await self._understood(request))
-        return await asyncio.to_thread(b"".join, answer.parts)
+        asked = await self._understood(request)
+        return await self._answers.whole(request, asked, lambda answer: b"".join(answer.parts))
 
     # The stubs know only generators; grpc.aio takes coroutines that write, too.
     async def ModelStreamInfer(  # type: ignore[override]

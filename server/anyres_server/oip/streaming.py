@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import Any, TypeAlias
 
 import grpc.aio
@@ -80,8 +81,7 @@ class Stream:
             if asked.tiles:
                 await self._answers.tiles(request, asked, self._tile)
                 return None
-            answer = await self._answers.whole(request, asked)
-            return await asyncio.to_thread(_final, answer, last=True)
+            return await self._answers.whole(request, asked, partial(_final, last=True))
         except Exception as error:
             if self._strict:
                 raise
