@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import socket
 import sys
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
@@ -154,3 +155,23 @@ async def test_a_log_that_cannot_be_written_stops_no_reload(models: Path) -> Non
         assert await served.answer() == 1
         put(models / "net.onnx", 3)
         await served.comes_to(3)
+
+
+async def test_told_to_stop_while_models_load_it_ends_without_having_served(models: Path) -> None:
+    """The first model is asked for while the second is warmed up, for longer than a test lasts."""
+    put(models / "first.onnx", 1)
+    put(models / "second.onnx", 1)
+    (models / "second.toml").write_text(f"warm_up = {[[768, 768 + n] for n in range(500)]}\n")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = (*SERVE[:-1], str(port), str(models), "--set", "repository.warm_up_s=1h")
+    running = await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=PIPE)
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        served = Process(DensePredictionServiceStub(channel))
+        await served.comes_to(1, "first")
+    running.terminate()
+    async with asyncio.timeout(20):
+        out, err = await running.communicate()
+    assert (running.returncode, out) == (0, b"")
+    assert b"told to stop before the models were loaded" in err
