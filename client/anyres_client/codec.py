@@ -35,6 +35,8 @@ OUTPUTS: Mapping[str, tuple[pb.OutputKind.ValueType, ...]] = {
     "confidence": (pb.OUTPUT_KIND_CONFIDENCE,),
     "top_k": (pb.OUTPUT_KIND_TOP_K_CLASSES, pb.OUTPUT_KIND_TOP_K_SCORES),
     "probabilities": (pb.OUTPUT_KIND_PROBABILITIES,),
+    "probabilities_255": (pb.OUTPUT_KIND_PROBABILITIES_255,),
+    "threshold_mask": (pb.OUTPUT_KIND_THRESHOLD_MASK,),
     "logits": (pb.OUTPUT_KIND_LOGITS,),
 }
 
@@ -47,6 +49,8 @@ KEYS: Mapping[int, str] = {
     pb.OUTPUT_KIND_TOP_K_CLASSES: "top_k_classes",
     pb.OUTPUT_KIND_TOP_K_SCORES: "top_k_scores",
     pb.OUTPUT_KIND_PROBABILITIES: "probabilities",
+    pb.OUTPUT_KIND_PROBABILITIES_255: "probabilities_255",
+    pb.OUTPUT_KIND_THRESHOLD_MASK: "threshold_mask",
     pb.OUTPUT_KIND_LOGITS: "logits",
 }
 

@@ -34,6 +34,8 @@ class OutputKind(Enum):
     PROBABILITIES = "probabilities"
     LOGITS = "logits"
     MASK_PNG = "mask as PNG"
+    THRESHOLD_MASK = "threshold mask"
+    PROBABILITIES_255 = "probabilities in 255ths"
 
 
 class RouteKind(Enum):
@@ -180,6 +182,8 @@ class Request:
     image: bytes | BinaryIO | Array
     kinds: tuple[OutputKind, ...] = (OutputKind.CLASS_MAP,)
     top_k: int = 5
+    threshold: float = 0.5
+    threshold_class: int = 0
 
 
 @dataclass(frozen=True)

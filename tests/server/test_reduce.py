@@ -12,8 +12,11 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from anyres_proto.card import AxisContract, Card, ClassName, ImageInput, Output, SizeContract
+from anyres_server.errors import InvalidRequest
 from anyres_server.model import OutputKind
-from anyres_server.reduction.reduce import Reduction, palette
+from anyres_server.reduction.png import palette
+from anyres_server.reduction.reduce import Reduction
+from anyres_server.reduction.scores import How
 
 ANY = AxisContract(verdict="free", minimum=1, reason="every size")
 K = 2
@@ -32,7 +35,7 @@ def card(channels: int, meaning: Any = "logits") -> Card:
 def reduced(
     logits: NDArray[Any], *kinds: OutputKind, meaning: str = "logits"
 ) -> list[NDArray[Any]]:
-    reduction = Reduction(card(len(logits), meaning), kinds, K)
+    reduction = Reduction(card(len(logits), meaning), kinds, How(top_k=K))
     maps = reduction.reduce(logits.astype(np.float32))
     return [maps[kind] for kind in kinds]
 
@@ -107,13 +110,79 @@ def test_a_class_map_is_as_narrow_as_the_number_of_classes_allows(
 def test_every_kind_has_the_size_that_was_predicted_for_it() -> None:
     logits = np.zeros((5, 3, 4), np.float32)
     for kind in OutputKind:
-        reduction = Reduction(card(5), (kind,), K)
+        reduction = Reduction(card(5), (kind,), How(top_k=K))
         maps = reduction.reduce(logits)
         empty = reduction.empty((3, 4))
         assert sum(values.nbytes for values in maps.values()) == reduction.result_bytes((3, 4))
         assert {k: (v.shape, v.dtype) for k, v in maps.items()} == {
             k: (v.shape, v.dtype) for k, v in empty.items()
         }
+
+
+@given(LOGITS, st.floats(0, 1), st.integers(0, 1))
+def test_a_threshold_mask_is_where_a_class_is_probable_enough(
+    logits: NDArray[Any], threshold: float, wanted: int
+) -> None:
+    how = How(threshold=threshold, threshold_class=wanted)
+    reduction = Reduction(card(len(logits)), (OutputKind.THRESHOLD_MASK,), how)
+    mask = reduction.reduce(logits)[OutputKind.THRESHOLD_MASK]
+    exact = softmax(logits)[wanted]
+    clear = np.abs(exact - threshold) > 1e-5
+    assert mask.dtype == np.uint8
+    assert (mask == (exact >= threshold))[clear].all()
+
+
+def test_a_threshold_of_a_single_channel_is_held_against_its_sigmoid() -> None:
+    logits = np.array([-3.0, -0.1, 0.1, 3.0], np.float32).reshape(1, 1, 4)
+    for meaning, threshold, expected in (
+        ("logits", 0.5, [0, 0, 1, 1]),
+        ("logits", 0.9, [0, 0, 0, 1]),
+        ("probabilities", 0.05, [0, 0, 1, 1]),
+        ("values", -1.0, [0, 1, 1, 1]),
+    ):
+        how = How(threshold=threshold)
+        reduction = Reduction(card(1, meaning), (OutputKind.THRESHOLD_MASK,), how)
+        mask = reduction.reduce(logits)[OutputKind.THRESHOLD_MASK]
+        assert mask.tolist() == [expected]
+
+
+@given(LOGITS)
+def test_probabilities_in_255ths_are_the_nearest_ones(logits: NDArray[Any]) -> None:
+    (found,) = reduced(logits, OutputKind.PROBABILITIES_255)
+    assert found.dtype == np.uint8
+    assert (np.abs(found - 255 * softmax(logits)) <= 0.5 + 1e-3).all()
+
+
+def test_halves_are_rounded_to_the_even_and_what_is_no_number_is_none() -> None:
+    given_ones = np.array([0.5 / 255, 1.5 / 255, np.nan, 1.0], np.float32).reshape(4, 1, 1)
+    (found,) = reduced(given_ones, OutputKind.PROBABILITIES_255, meaning="probabilities")
+    assert found.ravel().tolist() == [0, 2, 0, 255]
+
+
+@pytest.mark.parametrize("channels", [2, 21, 300])
+def test_bands_of_rows_make_no_difference(channels: int) -> None:
+    random = np.random.default_rng(5)
+    logits = random.integers(-3, 4, (channels, 70, 90)).astype(np.float32)  # with many equals
+    for kind in (OutputKind.CLASS_MAP, OutputKind.CONFIDENCE, OutputKind.PROBABILITIES):
+        (whole,) = reduced(logits, kind)
+        rows = [reduced(logits[:, row : row + 1], kind)[0] for row in range(70)]
+        np.testing.assert_array_equal(whole, np.concatenate(rows, axis=-2))
+    (class_map,) = reduced(logits, OutputKind.CLASS_MAP)
+    np.testing.assert_array_equal(class_map, logits.argmax(axis=0))
+
+
+@pytest.mark.parametrize("odd", [np.nan, -np.inf, np.inf])
+def test_odd_numbers_are_sorted_as_numpy_sorts_them(odd: float) -> None:
+    logits = np.random.default_rng(1).normal(size=(5, 6, 7)).astype(np.float32)
+    logits[2, ::2] = odd
+    classes, class_map = reduced(logits, OutputKind.TOP_K_CLASSES, OutputKind.CLASS_MAP)
+    np.testing.assert_array_equal(classes, np.argsort(-logits, axis=0, kind="stable")[:K])
+    np.testing.assert_array_equal(class_map, logits.argmax(axis=0))
+
+
+def test_a_threshold_class_that_is_not_there_is_refused() -> None:
+    with pytest.raises(InvalidRequest, match="threshold_class must be 0 to 4; got 5"):
+        Reduction(card(5), (OutputKind.THRESHOLD_MASK,), How(threshold_class=5))
 
 
 def test_classes_without_a_colour_get_one_of_their_own() -> None:

@@ -143,6 +143,32 @@ async def test_a_mask_is_the_class_map_in_the_cards_colours(
     assert (np.asarray(mask.convert("RGB")) == np.array(colours)[pixels.argmax(2)]).all()
 
 
+@pytest.mark.parametrize("tiles", [False, True])
+async def test_thresholds_and_255ths_are_made_of_the_networks_scores_whole_and_in_tiles(
+    serve: Any, save_model: Any, network: Network, png: Png, tiles: bool
+) -> None:
+    pixels = noise(65, 81)
+    save_model("stride4", outputs=[{"name": "y", "channels": 5, "dense": True, "stride": [4, 4],
+                                    "meaning": "logits"}])  # fmt: skip
+    expected = evaluated(network("stride4"), zero_to_one(pixels))
+    softmax = np.exp(expected) / np.exp(expected).sum(axis=0)
+    request = pb.PredictRequest(
+        model_name="stride4",
+        image=pb.Image(encoded=png(pixels)),
+        outputs=[pb.OUTPUT_KIND_THRESHOLD_MASK, pb.OUTPUT_KIND_PROBABILITIES_255],
+        threshold=0.2,
+        threshold_class=3,
+    )
+    small = {"memory_whole_image": 2**15, "memory_tile": 2**15} if tiles else {}
+    async with serve(**small) as served:
+        answer = await served.stub.Predict(request)
+    assert (answer.pieces > 1) == tiles
+    mask, in_255ths = (to_array(output.tensor) for output in answer.outputs)
+    clear = np.abs(softmax[3] - 0.2) > 1e-4
+    assert (mask == (softmax[3] >= 0.2))[clear].all()
+    assert (np.abs(in_255ths - 255 * softmax) <= 0.501).all()
+
+
 async def test_every_second_of_an_answer_is_accounted_for(serve: Any, png: Png) -> None:
     async with serve("stride4") as served:
         timing = (await served.predict("stride4", png(noise(64, 64)))).timing

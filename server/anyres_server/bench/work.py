@@ -40,7 +40,7 @@ class Work:
     def reduction(self) -> Reduction:
         """What is asked for, in the server's words."""
         kind = OutputKind.LOGITS if self.wanted is Out.LOGITS else OutputKind.CLASS_MAP
-        return Reduction(self.card, (kind,), 1)
+        return Reduction(self.card, (kind,))
 
     @property
     def plain(self) -> bool:

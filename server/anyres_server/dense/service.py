@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, TypeAlias
 
 import grpc.aio
@@ -35,6 +35,7 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 NAME = "anyres.v1.DensePredictionService"
 DEFAULT_TOP_K = 5
+DEFAULT_THRESHOLD = 0.5
 KINDS = {pb.OutputKind.Value(f"OUTPUT_KIND_{kind.name}"): kind for kind in OutputKind}
 KIND_NUMBERS = {kind: number for number, kind in KINDS.items()}
 ROUTES = {kind: pb.Route.Value(f"ROUTE_{kind.name}") for kind in RouteKind}
@@ -105,7 +106,7 @@ class DensePredictionService(pb_grpc.DensePredictionServiceServicer):
         async def deliver(piece: Placed) -> None:
             await write(await asyncio.to_thread(_tile, piece))
 
-        request = _request(header.outputs, header.top_k, b"")
+        request = _request(header, b"")
         with self._strips.entered():
             async with parts.received(header) as received:
                 await self._strips.predict(model, request, received, begin, deliver)
@@ -141,7 +142,7 @@ class DensePredictionService(pb_grpc.DensePredictionServiceServicer):
 
     async def _predict(self, request: pb.PredictRequest) -> tuple[Part, ...]:
         model = self._repository.get(request.model_name, request.model_version)
-        asked = _request(request.outputs, request.top_k, _image(request.image))
+        asked = _request(request, _image(request.image))
         return await asyncio.to_thread(_response, await self._inference.predict(model, asked))
 
     async def _outcome(self, request: pb.PredictStreamRequest) -> pb.PredictStreamResponse | bytes:
@@ -157,17 +158,17 @@ class DensePredictionService(pb_grpc.DensePredictionServiceServicer):
         return await asyncio.to_thread(b"".join, (head, *field(number, *response)))
 
 
-def _request(
-    outputs: Sequence[pb.OutputKind.ValueType], top_k: int, image: bytes | Array
-) -> Request:
-    unknown = [number for number in outputs if number not in KINDS]
+def _request(asked: pb.PredictRequest | pb.PredictTilesHeader, image: bytes | Array) -> Request:
+    unknown = [number for number in asked.outputs if number not in KINDS]
     if unknown:
         names = ", ".join(pb.OutputKind.Name(number) for number in KINDS)
         raise InvalidRequest(f"there is no output kind {unknown[0]}; there are: {names}")
     return Request(
         image=image,
-        kinds=tuple(KINDS[number] for number in outputs) or (OutputKind.CLASS_MAP,),
-        top_k=top_k or DEFAULT_TOP_K,
+        kinds=tuple(KINDS[number] for number in asked.outputs) or (OutputKind.CLASS_MAP,),
+        top_k=asked.top_k or DEFAULT_TOP_K,
+        threshold=asked.threshold if asked.HasField("threshold") else DEFAULT_THRESHOLD,
+        threshold_class=asked.threshold_class,
     )
 
 

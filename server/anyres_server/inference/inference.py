@@ -104,7 +104,7 @@ class Inference:
 
     async def _predict(self, model: Model, request: Request) -> tuple[Prediction, int]:
         """The answer, and how many pixels went into the network for it, halos included."""
-        reduction = Reduction(model.card, request.kinds, request.top_k)
+        reduction = Reduction.of(model.card, request)
         async with self._started(model, request, reduction) as (job, route):
             check_answer(reduction, job.mosaic.grid, self._bounds.answer_bytes)
             canvas = Canvas(job.mosaic.grid, reduction)
@@ -131,7 +131,7 @@ class Inference:
         A caller who is slow to take them holds up its own image only: `deliver` is awaited while
         no memory for activations is held.
         """
-        reduction = Reduction(model.card, request.kinds, request.top_k)
+        reduction = Reduction.of(model.card, request)
 
         async def finished(piece: Placed) -> None:
             check_answer(reduction, piece.size, self._bounds.answer_bytes)

@@ -79,7 +79,7 @@ class StripInference:
         Raises:
             ServingError: as for any request, or as whoever sends it failed.
         """
-        reduction = Reduction(model.card, request.kinds, request.top_k)
+        reduction = Reduction.of(model.card, request)
         taken = self._in_time(deliver)
         async with _reading(received) as thread:
             way = await _in(thread, lambda: received.way(model.card.input))

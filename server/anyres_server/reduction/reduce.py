@@ -7,25 +7,27 @@ results are those of the whole image, and the logits of a tiled image need never
 
 from __future__ import annotations
 
-import colorsys
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
-from io import BytesIO
 from math import prod
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike
-from PIL import Image
 
-from anyres_proto.card import Card, ClassName, Output
+from anyres_proto.card import Card, Output
 from anyres_server.errors import InvalidRequest
-from anyres_server.model import Array, Floats, OutputKind, Size
+from anyres_server.model import Array, OutputKind, Request, Size
+from anyres_server.reduction.png import palette, png
+from anyres_server.reduction.scores import How, reducer, rows_at_once
 from anyres_server.reduction.views import TOP_K, views
 
-PNG_EFFORT = 3  # 6, the default, takes ten times as long for a tenth less
-GOLDEN_ANGLE = 0.381966  # of a full turn: neighbouring classes get colours far apart
+EVERY_CHANNEL = {OutputKind.PROBABILITIES, OutputKind.PROBABILITIES_255, OutputKind.LOGITS}
+DTYPES: Mapping[OutputKind, DTypeLike] = {
+    OutputKind.TOP_K_CLASSES: np.uint16,
+    OutputKind.PROBABILITIES_255: np.uint8,
+    OutputKind.THRESHOLD_MASK: np.uint8,
+}
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,13 @@ class Reduction:
 
     card: Card
     kinds: tuple[OutputKind, ...]
-    top_k: int
+    how: How = field(default_factory=How)
+
+    @classmethod
+    def of(cls, card: Card, request: Request) -> Reduction:
+        """What a request asks of a model."""
+        how = How(request.top_k, request.threshold, request.threshold_class)
+        return cls(card, request.kinds, how)
 
     def __post_init__(self) -> None:
         """Refuse what this network's outputs cannot give."""
@@ -45,7 +53,7 @@ class Reduction:
     @cached_property
     def views(self) -> Mapping[OutputKind, Output]:
         """The output of the network that each map is made of."""
-        return views(self.card, self.kinds, self.top_k)
+        return views(self.card, self.kinds, self.how)
 
     @cached_property
     def outputs(self) -> tuple[Output, ...]:
@@ -73,13 +81,19 @@ class Reduction:
     def reduce(self, *planes: Array) -> dict[OutputKind, Array]:
         """The maps of the network's `outputs`, (channels, h, w) each."""
         given = dict(zip((output.name for output in self.outputs), planes, strict=True))
+        grid = planes[0].shape[1], planes[0].shape[2]
+        maps = self.empty(grid)
         with np.errstate(invalid="ignore"):  # a network may say inf or nan; then that is its answer
-            return {
-                kind: _reducer(kind, view)(given[view.name], view, self.top_k).astype(
-                    _dtype(kind, self), copy=False
-                )
-                for kind, view in self.views.items()
-            }
+            for kind, view in self.views.items():
+                make, scores = reducer(kind, view), given[view.name]
+                if kind is OutputKind.LOGITS:
+                    maps[kind] = scores.astype(np.float32, copy=False)
+                    continue
+                step = rows_at_once(scores)
+                for top in range(0, grid[0], step):
+                    rows = slice(top, top + step)
+                    maps[kind][..., rows, :] = make(scores[:, rows], view, self.how)
+        return maps
 
     def finish(self, maps: Mapping[OutputKind, Array]) -> dict[OutputKind, Array]:
         """What was asked for, in the order asked, from the maps of the whole grid."""
@@ -91,100 +105,15 @@ class Reduction:
         }
 
     def _png(self, class_map: Array) -> Array:
-        colours = palette(self.card.classes, self.views[OutputKind.CLASS_MAP].class_count)
-        if len(colours) <= 256:
-            image = Image.fromarray(class_map)
-            image.putpalette(colours.tobytes())
-        else:
-            image = Image.fromarray(colours[class_map])
-        file = BytesIO()
-        image.save(file, "PNG", compress_level=PNG_EFFORT)
-        return np.frombuffer(file.getbuffer(), np.uint8)
-
-
-def palette(classes: Iterable[ClassName], count: int) -> Array:
-    """A colour (r, g, b) for each of `count` classes: the card's, or one of its own."""
-    given = [each.colour for each in classes]
-    given += [None] * (count - len(given))
-    colours = [colour or _own_colour(index) for index, colour in enumerate(given)]
-    return np.array(colours, np.uint8)
-
-
-def _own_colour(index: int) -> tuple[int, int, int]:
-    red, green, blue = colorsys.hsv_to_rgb(index * GOLDEN_ANGLE % 1, 0.6, 0.9)
-    return round(255 * red), round(255 * green), round(255 * blue)
-
-
-def _class_map(scores: Array, view: Output, top_k: int) -> Array:
-    return np.asarray(scores.argmax(axis=0))
-
-
-def _probabilities(scores: Array, view: Output, top_k: int) -> Array:
-    """Softmax over the channels, shifted by their maximum so that nothing overflows."""
-    if view.meaning == "probabilities":
-        return scores
-    raised: Floats = np.exp(scores - scores.max(axis=0))
-    raised /= raised.sum(axis=0)
-    return raised
-
-
-def _confidence(scores: Array, view: Output, top_k: int) -> Array:
-    """The highest probability; of a softmax, that is 1 / sum(exp(x - max))."""
-    best = scores.max(axis=0)
-    if view.meaning == "probabilities":
-        return np.asarray(best)
-    return np.asarray(1 / np.exp(scores - best).sum(axis=0))
-
-
-def _top_k_classes(scores: Array, view: Output, top_k: int) -> Array:
-    return np.argsort(-scores, axis=0, kind="stable")[:top_k]
-
-
-def _top_k_scores(scores: Array, view: Output, top_k: int) -> Array:
-    best = _top_k_classes(scores, view, top_k)
-    return np.take_along_axis(_probabilities(scores, view, top_k), best, axis=0)
-
-
-def _as_it_is(scores: Array, view: Output, top_k: int) -> Array:
-    return scores
-
-
-def _first(maps: Array, view: Output, top_k: int) -> Array:
-    return np.asarray(maps[0])
-
-
-def _first_k(maps: Array, view: Output, top_k: int) -> Array:
-    return maps[:top_k]
-
-
-Reducer: TypeAlias = Callable[[Array, Output, int], Array]
-
-OF_SCORES: Mapping[OutputKind, Reducer] = {
-    OutputKind.CLASS_MAP: _class_map,
-    OutputKind.CONFIDENCE: _confidence,
-    OutputKind.TOP_K_CLASSES: _top_k_classes,
-    OutputKind.TOP_K_SCORES: _top_k_scores,
-    OutputKind.PROBABILITIES: _probabilities,
-    OutputKind.LOGITS: _as_it_is,
-}
-REDUCED_ALREADY: Mapping[OutputKind, Reducer] = {
-    OutputKind.CLASS_MAP: _first,
-    OutputKind.CONFIDENCE: _first,
-    OutputKind.TOP_K_CLASSES: _first_k,
-    OutputKind.TOP_K_SCORES: _first_k,
-}
-
-
-def _reducer(kind: OutputKind, view: Output) -> Reducer:
-    of_scores = view.meaning in ("logits", "probabilities", "values")
-    return (OF_SCORES if of_scores else REDUCED_ALREADY)[kind]
+        count = self.views[OutputKind.CLASS_MAP].class_count
+        return png(class_map, palette(self.card.classes, count))
 
 
 def _leading(kind: OutputKind, how: Reduction) -> tuple[int, ...]:
     """The axes before (h, w)."""
     if kind in TOP_K:
-        return (how.top_k,)
-    if kind in {OutputKind.PROBABILITIES, OutputKind.LOGITS}:
+        return (how.how.top_k,)
+    if kind in EVERY_CHANNEL:
         return (how.views[kind].channels,)
     return ()
 
@@ -192,4 +121,4 @@ def _leading(kind: OutputKind, how: Reduction) -> tuple[int, ...]:
 def _dtype(kind: OutputKind, how: Reduction) -> DTypeLike:
     if kind is OutputKind.CLASS_MAP:
         return np.uint8 if how.views[kind].class_count <= 256 else np.uint16
-    return np.uint16 if kind is OutputKind.TOP_K_CLASSES else np.float32
+    return DTYPES.get(kind, np.float32)

@@ -75,6 +75,14 @@ class _OutputKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OutputKind
     """The network's output as it is: FLOAT32 (channels, h, w)."""
     OUTPUT_KIND_MASK_PNG: _OutputKind.ValueType  # 7
     """The class map as a PNG with the card's palette: UINT8 (bytes)."""
+    OUTPUT_KIND_THRESHOLD_MASK: _OutputKind.ValueType  # 8
+    """Whether the probability of `threshold_class` is at least `threshold`: UINT8 (h, w), 0 or 1. Of
+    a single channel of logits that is its sigmoid; values are compared as they are.
+    """
+    OUTPUT_KIND_PROBABILITIES_255: _OutputKind.ValueType  # 9
+    """The probability of every class in 255ths, rounded to the nearest (halves to the even): UINT8
+    (classes, h, w).
+    """
 
 class OutputKind(_OutputKind, metaclass=_OutputKindEnumTypeWrapper):
     """What to return about each cell of the output grid (h, w = the grid's height and width)."""
@@ -95,6 +103,14 @@ OUTPUT_KIND_LOGITS: OutputKind.ValueType  # 6
 """The network's output as it is: FLOAT32 (channels, h, w)."""
 OUTPUT_KIND_MASK_PNG: OutputKind.ValueType  # 7
 """The class map as a PNG with the card's palette: UINT8 (bytes)."""
+OUTPUT_KIND_THRESHOLD_MASK: OutputKind.ValueType  # 8
+"""Whether the probability of `threshold_class` is at least `threshold`: UINT8 (h, w), 0 or 1. Of
+a single channel of logits that is its sigmoid; values are compared as they are.
+"""
+OUTPUT_KIND_PROBABILITIES_255: OutputKind.ValueType  # 9
+"""The probability of every class in 255ths, rounded to the nearest (halves to the even): UINT8
+(classes, h, w).
+"""
 Global___OutputKind: _TypeAlias = OutputKind  # noqa: Y015
 
 class _Route:
@@ -202,12 +218,18 @@ class PredictRequest(_message.Message):
     IMAGE_FIELD_NUMBER: _builtins.int
     OUTPUTS_FIELD_NUMBER: _builtins.int
     TOP_K_FIELD_NUMBER: _builtins.int
+    THRESHOLD_FIELD_NUMBER: _builtins.int
+    THRESHOLD_CLASS_FIELD_NUMBER: _builtins.int
     model_name: _builtins.str
     """The model's name."""
     model_version: _builtins.str
     """The model's version; the newest where empty."""
     top_k: _builtins.int
     """How many classes a cell for the TOP_K kinds; 5 where 0, at most the number of classes."""
+    threshold: _builtins.float
+    """For THRESHOLD_MASK, 0..1 where it is held against probabilities; 0.5 where absent."""
+    threshold_class: _builtins.int
+    """The class that THRESHOLD_MASK is about."""
     @_builtins.property
     def image(self) -> Global___Image:
         """The image."""
@@ -224,12 +246,16 @@ class PredictRequest(_message.Message):
         image: Global___Image | None = ...,
         outputs: _abc.Iterable[Global___OutputKind.ValueType] | None = ...,
         top_k: _builtins.int = ...,
+        threshold: _builtins.float | None = ...,
+        threshold_class: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["image", b"image"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_threshold", b"_threshold", "image", b"image", "threshold", b"threshold"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["image", b"image", "model_name", b"model_name", "model_version", b"model_version", "outputs", b"outputs", "top_k", b"top_k"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_threshold", b"_threshold", "image", b"image", "model_name", b"model_name", "model_version", b"model_version", "outputs", b"outputs", "threshold", b"threshold", "threshold_class", b"threshold_class", "top_k", b"top_k"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__threshold: _TypeAlias = _typing.Literal["threshold"]  # noqa: Y015
+    _WhichOneofArgType__threshold: _TypeAlias = _typing.Literal["_threshold", b"_threshold"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__threshold) -> _WhichOneofReturnType__threshold | None: ...
 
 Global___PredictRequest: _TypeAlias = PredictRequest  # noqa: Y015
 
@@ -487,6 +513,8 @@ class PredictTilesHeader(_message.Message):
     TOP_K_FIELD_NUMBER: _builtins.int
     FILE_BYTES_FIELD_NUMBER: _builtins.int
     RAW_FIELD_NUMBER: _builtins.int
+    THRESHOLD_FIELD_NUMBER: _builtins.int
+    THRESHOLD_CLASS_FIELD_NUMBER: _builtins.int
     model_name: _builtins.str
     """The model's name."""
     model_version: _builtins.str
@@ -497,6 +525,10 @@ class PredictTilesHeader(_message.Message):
     """How many bytes the file has, where the caller knows; 0 where not. What is too large is then
     refused before it is sent, and a TIFF need not have come whole before it is read.
     """
+    threshold: _builtins.float
+    """For THRESHOLD_MASK, 0..1 where it is held against probabilities; 0.5 where absent."""
+    threshold_class: _builtins.int
+    """The class that THRESHOLD_MASK is about."""
     @_builtins.property
     def outputs(self) -> _containers.RepeatedScalarFieldContainer[Global___OutputKind.ValueType]:
         """What to return; the class map where empty. Each kind at most once."""
@@ -514,12 +546,16 @@ class PredictTilesHeader(_message.Message):
         top_k: _builtins.int = ...,
         file_bytes: _builtins.int = ...,
         raw: Global___RawStrips | None = ...,
+        threshold: _builtins.float | None = ...,
+        threshold_class: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["raw", b"raw"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_threshold", b"_threshold", "raw", b"raw", "threshold", b"threshold"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["file_bytes", b"file_bytes", "model_name", b"model_name", "model_version", b"model_version", "outputs", b"outputs", "raw", b"raw", "top_k", b"top_k"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_threshold", b"_threshold", "file_bytes", b"file_bytes", "model_name", b"model_name", "model_version", b"model_version", "outputs", b"outputs", "raw", b"raw", "threshold", b"threshold", "threshold_class", b"threshold_class", "top_k", b"top_k"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__threshold: _TypeAlias = _typing.Literal["threshold"]  # noqa: Y015
+    _WhichOneofArgType__threshold: _TypeAlias = _typing.Literal["_threshold", b"_threshold"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__threshold) -> _WhichOneofReturnType__threshold | None: ...
 
 Global___PredictTilesHeader: _TypeAlias = PredictTilesHeader  # noqa: Y015
 
