@@ -191,6 +191,35 @@ async def test_something_made_of_scores_can_be_asked_of_tensors_too(
     np.testing.assert_array_equal(answer["outputs"]["top_k_classes"], best)
 
 
+async def test_a_threshold_may_be_a_number_of_either_kind(serve: Any, network: Any) -> None:
+    images = np.random.default_rng(1).random((1, 3, 8, 12), np.float32)
+    (scores_of_all,) = ReferenceEvaluator(network("stride4")).run(None, {"x": images})
+    raised = np.exp(np.asarray(scores_of_all, np.float64))
+    of_class = raised[:, 2] / raised.sum(axis=1)
+    between = float(np.median(of_class))
+    calls = [
+        (
+            "infer",
+            {
+                "model": "stride4",
+                "name": "x",
+                "values": images.tolist(),
+                "outputs": ["threshold_mask"],
+                "parameters": {"threshold": threshold, "threshold_class": 2},
+            },
+        )
+        for threshold in (between, 1, 0)
+    ]
+    async with serve("stride4") as served:
+        outcomes = await stock(served.server.port, *calls)
+    middle, none, everything = (
+        outcome["value"]["outputs"]["threshold_mask"] for outcome in outcomes
+    )
+    np.testing.assert_array_equal(middle, of_class >= between)
+    assert not np.any(none)
+    assert np.all(everything)
+
+
 @pytest.mark.parametrize("kind", ["float", "uint8"])
 @pytest.mark.parametrize("colour", ["RGB", "BGR"])
 async def test_a_tensor_is_what_the_network_takes_whatever_its_order_of_axes_and_colours(

@@ -37,6 +37,15 @@ def number(parameters: Parameters, name: str) -> int | None:
     return value
 
 
+def fraction(parameters: Parameters, name: str) -> float | None:
+    """A number that may lie between whole ones; None where it is not given."""
+    given = _given(parameters, name, "double_param", "int64_param")
+    if given is None:
+        return None
+    whole = given.WhichOneof("parameter_choice") == "int64_param"
+    return float(given.int64_param) if whole else given.double_param
+
+
 def _given(parameters: Parameters, name: str, *kinds: str) -> pb.InferParameter | None:
     if name not in parameters:  # a look at a map's missing key would put it there
         return None

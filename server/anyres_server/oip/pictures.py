@@ -25,7 +25,8 @@ FILES = (OutputKind.MASK_PNG,)
 
 def picture_request(asked: Asked, images: Images, index: int) -> Request:
     """What is asked about one of the images."""
-    return Request(one_image(asked, images, index), kinds(asked), asked.top_k)
+    image, how = one_image(asked, images, index), asked.how
+    return Request(image, kinds(asked), how.top_k, how.threshold, how.threshold_class)
 
 
 def kinds(asked: Asked) -> tuple[OutputKind, ...]:

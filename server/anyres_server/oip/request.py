@@ -12,10 +12,10 @@ A model has one input, which comes in one of four forms:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from math import prod
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -26,13 +26,14 @@ from anyres_server.model import Array, Model, OutputKind
 from anyres_server.oip import datatypes, parameters
 from anyres_server.oip.contract import model_input
 from anyres_server.oip.elements import Elements, Tensor
+from anyres_server.oip.parameters import Parameters
 from anyres_server.oip.shared_memory import Regions, Window
 from anyres_server.oip.shown import all_quoted, axes, quoted
 from anyres_server.oip.wishes import Wish, wishes
+from anyres_server.reduction.scores import How
 
 MOST_PICTURES = 256  # in one request that is answered picture by picture
 MOST_AXES = 8
-DEFAULT_TOP_K = 5
 US = 1e-6
 
 Images: TypeAlias = "Array | tuple[bytes, ...]"
@@ -55,7 +56,7 @@ class Asked:
     shape: tuple[int, ...]
     read: Callable[[], Images]
     wishes: tuple[Wish, ...]
-    top_k: int
+    how: How
     within_s: float | None  # the answer is of no use later
     tiles: bool  # whether results are wanted tile by tile
 
@@ -89,17 +90,26 @@ def understood(request: pb.ModelInferRequest, model: Model, regions: Regions) ->
     form = _form(tensor, spec)
     read = _CHECKS[form](elements, model)
     timeout = parameters.number(request.parameters, "timeout")
-    top_k = parameters.number(request.parameters, "top_k")
     return Asked(
         model,
         form,
         tuple(tensor.shape),
         read,
         wishes(request, model, regions, tensors=form is Form.TENSOR),
-        DEFAULT_TOP_K if top_k is None else top_k,
+        _how(request.parameters),
         timeout * US if timeout else None,
         parameters.flag(request.parameters, "tiles"),
     )
+
+
+def _how(given: Parameters) -> How:
+    """Usually as it is usual."""
+    told: dict[str, Any] = {
+        "top_k": parameters.number(given, "top_k"),
+        "threshold": parameters.fraction(given, "threshold"),
+        "threshold_class": parameters.number(given, "threshold_class"),
+    }
+    return replace(How(), **{name: value for name, value in told.items() if value is not None})
 
 
 def _refuse_sequences(request: pb.ModelInferRequest) -> None:
