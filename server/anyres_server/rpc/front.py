@@ -146,6 +146,8 @@ def _options(limits: Limits) -> list[tuple[str, int]]:
         ("grpc.keepalive_time_ms", silent_ms),
         ("grpc.keepalive_timeout_ms", silent_ms),
         ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.max_pings_without_data", 0),  # as many as it takes
+        ("grpc.http2.ping_timeout_ms", silent_ms),  # the keepalive's own does not end it by 1.85
         ("grpc.http2.min_recv_ping_interval_without_data_ms", PING_AT_MOST_EVERY_S * 1000),
         ("grpc.server_handshake_timeout_ms", HANDSHAKE_S * 1000),
         ("grpc.max_allowed_incoming_connections", limits.connections),
