@@ -118,7 +118,7 @@ class DensePredictionService(pb_grpc.DensePredictionServiceServicer):
         models = self._repository.models
         return pb.ListModelsResponse(
             models=[
-                _summary(name, list(versions), newest(versions))
+                _summary(name, list(versions), newest(versions), self._repository)
                 for name, versions in models.items()
             ]
         )
@@ -239,7 +239,9 @@ def _estimate(estimate: Estimate) -> pb.EstimateCostResponse:
     )
 
 
-def _summary(name: str, versions: list[str], entry: Entry) -> pb.ModelSummary:
+def _summary(
+    name: str, versions: list[str], entry: Entry, repository: Repository
+) -> pb.ModelSummary:
     if isinstance(entry, Broken):
         return pb.ModelSummary(name=name, versions=versions, ready=False, reason=entry.reason)
     sizes = entry.card.sizes
@@ -247,6 +249,7 @@ def _summary(name: str, versions: list[str], entry: Entry) -> pb.ModelSummary:
         name=name,
         versions=versions,
         ready=True,
+        reason=repository.trouble(name, entry.version),
         sizes=f"height {sizes.height.expected()}; width {sizes.width.expected()}",
         task=entry.card.task,
     )

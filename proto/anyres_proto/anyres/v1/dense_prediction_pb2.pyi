@@ -781,7 +781,7 @@ class ModelSummary(_message.Message):
     ready: _builtins.bool
     """Whether it can be asked."""
     reason: _builtins.str
-    """Why not, where it cannot."""
+    """Why not, where it cannot; where it can, why what lies in its folder now is not served."""
     sizes: _builtins.str
     """The heights and widths it takes, in words."""
     task: _builtins.str
