@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import os
+from functools import cache
 from math import ceil
 from pathlib import Path
 
@@ -30,10 +31,16 @@ def memory_bytes(cgroup: Path = CGROUP) -> int:
     )
 
 
-def resident_bytes(statm: Path = Path("/proc/self/statm")) -> int:
-    """How much memory this process holds, files mapped into it left out; 0 where nothing tells."""
-    words = _words(statm)
-    return (int(words[1]) - int(words[2])) * os.sysconf("SC_PAGE_SIZE") if words else 0
+def resident_bytes() -> int:
+    """How much memory this process holds, files mapped into it left out; 0 where nothing tells.
+
+    Asked for every message, so the file stays open: that takes 6 us, and opening it 130.
+    """
+    file = _statm()
+    if file is None:
+        return 0
+    _, resident, shared, *_ = os.pread(file, 256, 0).split()
+    return (int(resident) - int(shared)) * os.sysconf("SC_PAGE_SIZE")
 
 
 def trim_memory() -> None:
@@ -47,6 +54,14 @@ def trim_memory() -> None:
 def mib(amount: int) -> str:
     """Bytes in words: "1536 MiB"."""
     return f"{-(-amount // 2**20)} MiB"
+
+
+@cache
+def _statm() -> int | None:
+    try:
+        return os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
 
 
 def _quotas(cgroup: Path) -> list[int]:
