@@ -22,6 +22,8 @@ from numpy.typing import NDArray
 from tests.server.constant import constant, put, until
 
 from anyres_proto.anyres.v1 import dense_prediction_pb2 as pb
+from anyres_proto.inference import grpc_service_pb2 as oip
+from anyres_proto.inference.grpc_service_pb2_grpc import GRPCInferenceServiceStub
 from anyres_proto.tensors import to_array
 from anyres_server.engine.session import Engine, open_engine
 from anyres_server.errors import ModelBroken, ModelNotFound
@@ -65,6 +67,16 @@ async def test_a_model_that_comes_is_served_and_one_that_goes_is_not(
         (models / "net.onnx").unlink()
         await until(lambda: entry(served) is None)
         assert await answer(served, image) == "NOT_FOUND"
+
+
+async def test_the_kernel_tells_of_changes_long_before_the_next_look(
+    serve: Any, models: Path, image: bytes
+) -> None:
+    async with serve(repository_poll_s="1h") as served:
+        put(models / "net.onnx", 3)
+        await until(lambda: isinstance(entry(served), Model))
+        put(models / "net" / "2" / "model.onnx", 4)
+        await until(lambda: isinstance(entry(served, version="2"), Model))
 
 
 async def test_what_changes_is_told_with_all_that_there_is(serve: Any, models: Path) -> None:
@@ -188,6 +200,9 @@ async def test_a_broken_successor_is_told_and_what_works_serves_on(
         (summary,) = (await served.stub.ListModels(pb.ListModelsRequest())).models
         assert summary.ready
         assert said in summary.reason
+        index = GRPCInferenceServiceStub(served.channel)
+        (listed,) = (await index.RepositoryIndex(oip.RepositoryIndexRequest())).models
+        assert (listed.state, listed.reason) == ("READY", summary.reason)
         (models / "net.toml").unlink(missing_ok=True)
         put(models / "net.onnx", 6)
         await until(lambda: not repository.trouble("net", "1"))
@@ -216,12 +231,19 @@ async def test_a_file_is_not_read_while_somebody_writes_it(
     """The half that is there first is a model of its own, with another answer."""
     put(tmp_path / "new.onnx", 9)
     whole = (tmp_path / "new.onnx").read_bytes()
-    async with serve(**SWIFT) as served:
+    opened: list[Path] = []
+
+    def opening(path: Path, threads: int, **how: Any) -> Any:
+        opened.append(path)
+        return open_engine(path, threads=threads)
+
+    async with serve(opening=opening, **SWIFT) as served:
         with (models / "net.onnx").open("wb") as file:
             file.write(constant(8).SerializeToString())
             file.flush()
             await until(lambda: isinstance(entry(served), Broken))
             assert "still being written" in entry(served).reason
+            assert opened == []
             file.seek(0)
             file.write(whole)
             file.truncate()

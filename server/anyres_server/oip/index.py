@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from anyres_proto.inference import grpc_service_pb2 as pb
 from anyres_server.errors import InvalidRequest, ModelNotFound
@@ -33,18 +33,30 @@ def check_options(options: Mapping[str, pb.ModelRepositoryParameter]) -> None:
         )
 
 
-def index(entries: Iterable[Entry], *, ready: bool) -> pb.RepositoryIndexResponse:
-    """Every version of every model, or only those that can be asked."""
+def index(
+    entries: Iterable[Entry], trouble: Callable[[str, str], str], *, ready: bool
+) -> pb.RepositoryIndexResponse:
+    """Every version of every model, or only those that can be asked.
+
+    Args:
+        entries: of the repository.
+        trouble: why what lies in the folder is not what serves; of a name and a version.
+        ready: leave out what cannot be asked.
+    """
     return pb.RepositoryIndexResponse(
-        models=[_listed(entry) for entry in entries if isinstance(entry, Model) or not ready]
+        models=[
+            _listed(entry, trouble) for entry in entries if isinstance(entry, Model) or not ready
+        ]
     )
 
 
-def _listed(entry: Entry) -> pb.RepositoryIndexResponse.ModelIndex:
+def _listed(
+    entry: Entry, trouble: Callable[[str, str], str]
+) -> pb.RepositoryIndexResponse.ModelIndex:
     broken = isinstance(entry, Broken)
     return pb.RepositoryIndexResponse.ModelIndex(
         name=entry.name,
         version=entry.version,
         state="UNAVAILABLE" if broken else "READY",
-        reason=entry.reason if isinstance(entry, Broken) else "",
+        reason=entry.reason if isinstance(entry, Broken) else trouble(entry.name, entry.version),
     )

@@ -157,7 +157,7 @@ class OpenInferenceService(pb_grpc.GRPCInferenceServiceServicer):
         index.check_repository(request.repository_name)
         models = self._repository.models.values()
         entries = (entry for versions in models for entry in versions.values())
-        return index.index(entries, ready=request.ready)
+        return index.index(entries, self._repository.trouble, ready=request.ready)
 
     async def RepositoryModelLoad(
         self, request: pb.RepositoryModelLoadRequest, context: Context
