@@ -59,6 +59,8 @@ def test_a_benchmark_tells_both_sides_of_the_same_work(save_model: Any) -> None:
         laps = found[f"to_{side}"]["laps"]
         assert min(laps) <= found[f"to_{side}"]["overall"] <= max(laps)
     assert found["added"]["server_ms"] > found["added"]["network_ms"] > 0
+    assert found["split"]["compute_ms"] > 0
+    assert found["server"]["cpu_ms"] > found["alone"]["cpu_ms"] > 0
     (row,) = found["latency"]
     assert row["images"] == found["images"]
     assert row["server_ms"] == sorted(row["server_ms"])
@@ -74,6 +76,7 @@ def test_a_server_that_runs_already_can_be_measured_and_tells_where_its_time_goe
         found = bench(model, "--server", served.address, *sent)
         assert served.process.poll() is None
     assert found["protocol"] == "anyres.v1"
+    assert found["server"]["cpu_ms"] is None, "somebody else's process"
     assert found["split"]["compute_ms"] > 0
     assert sum(row["images"] for row in found["latency"]) == found["images"]
     longest = max(row["server_ms"][2] for row in found["latency"])

@@ -110,7 +110,7 @@ def figures(measured: Measured) -> Figures:
         to_beside=_ratio(measured.server, measured.beside),
         to_alone=_ratio(measured.server, measured.alone),
         latency=_latencies(measured),
-        split=_split(measured.server),
+        split=_split(measured),
         added=_added(measured),
     )
 
@@ -157,8 +157,9 @@ def _percentiles(seconds: Sequence[float]) -> tuple[float, float, float]:
     return p50, p90, p99
 
 
-def _split(laps: Sequence[Lap]) -> Split | None:
-    told = [asked.told for lap in laps for asked in lap.asked if asked.told]
+def _split(measured: Measured) -> Split | None:
+    told = [asked.told for lap in measured.server for asked in lap.asked if asked.told]
+    told += [measured.told] if measured.told else []
     if not told:
         return None
     return Split(

@@ -12,8 +12,10 @@ from pathlib import Path
 from time import perf_counter
 
 from anyres_server.bench.client import Asked
+from anyres_server.bench.counted import counted
 from anyres_server.bench.crew import Crew, Lap, crew
 from anyres_server.bench.images import Images
+from anyres_server.bench.messages import Told
 from anyres_server.bench.work import In, Work
 from anyres_server.engine.bare import Way, open_bare, ways, wide_ways
 from anyres_server.machine import processors
@@ -38,6 +40,7 @@ class Measured:
     alone: tuple[Lap, ...]
     pairs: tuple[tuple[Asked, Asked], ...]  # server, loop: one client
     network_s: tuple[Asked, ...]  # the network alone, for the sizes of the pairs
+    told: Told | None  # where a request's time went in the server, where its answers do not say
 
 
 def measure(
@@ -61,10 +64,10 @@ def measure(
     work = replace(work, sizes=work.sizes[:count], grids=work.grids[:count])
     with crew(path, work, address, clients, server_pid) as all_of_them:
         all_of_them.server(count)  # what is done once is done before
-        return _measured(all_of_them, work, clients, seconds)
+        return _measured(all_of_them, work, address, clients, seconds)
 
 
-def _measured(crew: Crew, work: Work, clients: int, seconds: float) -> Measured:
+def _measured(crew: Crew, work: Work, address: str, clients: int, seconds: float) -> Measured:
     count = len(work.sizes)
     trial = min(count, max(clients, count // 4))
     for way in ways(processors()):
@@ -78,10 +81,12 @@ def _measured(crew: Crew, work: Work, clients: int, seconds: float) -> Measured:
         lambda: crew.alone(count, best_alone),
     ]
     laps: list[list[Lap]] = [[], [], []]
+    before = counted(address, work.card.name)
     for turn in range(ROUNDS):
         for i in range(len(sides)):
             side = (i + turn) % len(sides)
             laps[side].append(sides[side]())
+    told = counted(address, work.card.name).since(before) if work.plain else None
     server, beside, alone = map(tuple, laps)
     pairs = _pairs(count, alone, seconds)
     return Measured(
@@ -95,6 +100,7 @@ def _measured(crew: Crew, work: Work, clients: int, seconds: float) -> Measured:
         alone,
         tuple(crew.paired(pairs, for_one)),
         crew.alone(pairs, for_one).asked,
+        told,
     )
 
 
