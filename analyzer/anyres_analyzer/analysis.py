@@ -19,6 +19,7 @@ from onnx import helper
 from anyres_analyzer.cost.formula import FormulaModel
 from anyres_analyzer.cost.model import CostModel
 from anyres_analyzer.cost.runtime.memory import RuntimeMemory, predict
+from anyres_analyzer.cost.separable import SeparableCostModel
 from anyres_analyzer.field.propagation import Samples, propagate
 from anyres_analyzer.field.rules import RULES
 from anyres_analyzer.graph.graph import Graph
@@ -62,6 +63,7 @@ class Analysis:
     witnesses: tuple[Witness, ...]  # sizes that show what the contract says
     weights: tuple[Weight, ...]
     cost: CostModel
+    cost_of_any: SeparableCostModel  # the same answers, at once
     formula: FormulaModel
     periods: tuple[int, int]  # pixels after which the sampling lattices of H and W coincide
 
@@ -114,6 +116,7 @@ def analyze(source: Path | str | onnx.ModelProto) -> Analysis:
         explained(sizes.width, graph, fields[1], trial.along_width(reference)),
     )
     joint = joint_constraint(trial, graph, sizes, fields)
+    cost = CostModel(graph, walk)
     return Analysis(
         graph=graph,
         shapes=walk,
@@ -125,7 +128,8 @@ def analyze(source: Path | str | onnx.ModelProto) -> Analysis:
         joint=joint,
         witnesses=witnesses(trial, graph, sizes, joint),
         weights=weights(graph, samples.near),
-        cost=CostModel(graph, walk),
+        cost=cost,
+        cost_of_any=SeparableCostModel(graph, walk, cost, sizes, periods),
         formula=FormulaModel(graph, walk, sizes, periods),
         periods=periods,
     )
