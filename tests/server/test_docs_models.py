@@ -73,7 +73,7 @@ def test_the_settings_of_a_model_that_are_shown_are_settings() -> None:
     text = MODELS.split("```toml\n")[1].split("```")[0]
     settings = ModelSettings.model_validate(tomllib.loads(text))
     assert settings.max_queue_delay_s == 0.005
-    assert settings.warm_up == ((256, 256), (512, 512))
+    assert settings.warm_up == ((256, 256), (512, 1024))
 
 
 def test_the_configuration_that_is_shown_is_printed(folder: Path) -> None:

@@ -66,7 +66,7 @@ async def test_a_models_own_file_says_other_sizes(
 ) -> None:
     sizes: list[tuple[int, int]] = []
     save_model("stride4", proofs=[proof(8, 8)])
-    (models / "stride4.toml").write_text("warm_up = [[12, 20]]\n")
+    (models / "stride4.toml").write_text('warm_up = ["20x12"]\n')
     async with serve(opening=opening(sizes), repository_warm_up_s=30):
         assert sizes == [(12, 20)]
 

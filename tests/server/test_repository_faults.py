@@ -27,7 +27,7 @@ from anyres_proto.anyres.v1.dense_prediction_pb2_grpc import DensePredictionServ
 from anyres_proto.tensors import to_array, to_tensor
 
 ROOT = os.geteuid() == 0
-HUMBLE = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search") if ROOT else ()
+HUMBLE = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search,-lease") if ROOT else ()
 SERVE = (sys.executable, "-m", "anyres_client.main", "serve", "--port", "0")
 SWIFT = ("--set", "repository.poll_s=0.1", "--set", "repository.settle_s=0.1")
 
@@ -61,8 +61,8 @@ class Process:
 
 
 @asynccontextmanager
-async def process(models: Path, **how: Any) -> AsyncIterator[Process]:
-    command = (*HUMBLE, *SERVE, str(models), *SWIFT)
+async def process(models: Path, *options: str, **how: Any) -> AsyncIterator[Process]:
+    command = (*HUMBLE, *SERVE, str(models), *SWIFT, *options)
     running = await asyncio.create_subprocess_exec(*command, stdout=PIPE, **{"stderr": PIPE, **how})
     try:
         assert running.stdout is not None
@@ -157,11 +157,27 @@ async def test_a_log_that_cannot_be_written_stops_no_reload(models: Path) -> Non
         await served.comes_to(3)
 
 
+@pytest.mark.skipif(not ROOT, reason="only root gives a file away")
+async def test_where_the_kernel_does_not_tell_who_writes_a_file_must_have_been_quiet(
+    models: Path,
+) -> None:
+    """A lease is for a file's owner."""
+    async with process(models, "--set", "repository.settle_s=1") as served:
+        put(models / ".others", 7)
+        os.chown(models / ".others", 65534, 65534)
+        os.replace(models / ".others", models / "net.onnx")  # noqa: PTH105
+        for _ in range(10):
+            os.utime(models / "net.onnx")
+            assert await served.answer() in ("NOT_FOUND", "FAILED_PRECONDITION")
+            await asyncio.sleep(0.05)
+        await served.comes_to(7)
+
+
 async def test_told_to_stop_while_models_load_it_ends_without_having_served(models: Path) -> None:
     """The first model is asked for while the second is warmed up, for longer than a test lasts."""
     put(models / "first.onnx", 1)
     put(models / "second.onnx", 1)
-    (models / "second.toml").write_text(f"warm_up = {[[768, 768 + n] for n in range(500)]}\n")
+    (models / "second.toml").write_text(f"warm_up = {[f'{768 + n}x768' for n in range(500)]}\n")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

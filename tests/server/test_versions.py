@@ -88,6 +88,7 @@ async def test_a_models_settings_are_its_own(serve: Any, models: Path) -> None:
         ("max_batch_size = 0\n", "net.toml:1: max_batch_size: expected greater than or equal to 1"),
         ("# ours\n\nversions = 'newest'\n", 'net.toml:3: versions: expected "all", "latest"'),
         ("max_queue_delay_s = '5 potatoes'\n", "net.toml:1: max_queue_delay_s: expected seconds"),
+        ("warm_up = ['8']\n", "net.toml:1: warm_up: expected a size in pixels, WIDTHxHEIGHT"),
         ("a = [\n", "net.toml"),
         ("\xff", "net.toml is no UTF-8"),
     ],

@@ -39,6 +39,7 @@ class Quiet:
             return True  # whoever loads it will say why it cannot be read
         if None in written:
             return True not in written and self._unchanged(found)
+        self._since.pop(found.path, None)
         return not any(written)
 
     def _unchanged(self, found: Found) -> bool:

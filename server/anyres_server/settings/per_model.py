@@ -14,7 +14,7 @@ from anyres_server.errors import ModelBroken
 from anyres_server.settings.mistake import Mistake, blamed
 from anyres_server.settings.sections import Section
 from anyres_server.settings.toml import read_toml
-from anyres_server.settings.units import Seconds
+from anyres_server.settings.units import Seconds, Size
 from anyres_server.settings.versions import VersionPolicy
 
 
@@ -27,8 +27,8 @@ class ModelSettings(Section):
     versions: VersionPolicy | None = Field(
         default=None, description='"all", "latest", "latest N" or a list of version numbers'
     )
-    warm_up: tuple[tuple[int, int], ...] | None = Field(
-        default=None, description="(height, width) of the images that it is warmed up with"
+    warm_up: tuple[Size, ...] | None = Field(
+        default=None, description='what it is warmed up with, WIDTHxHEIGHT: ["512x256"]'
     )
 
 

@@ -40,6 +40,15 @@ def _seconds(value: Any) -> Any:
     return sum(float(part[1]) * SECONDS[part[2].lower().replace("µ", "u")] for part in parts)
 
 
+def _size(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    found = re.fullmatch(r"\s*(\d{1,9})\s*[xX]\s*(\d{1,9})\s*", value, re.ASCII)
+    if found is None or "0" in {found[1].lstrip("0") or "0", found[2].lstrip("0") or "0"}:
+        raise ValueError('expected a size in pixels, WIDTHxHEIGHT: "512x256"')
+    return int(found[2]), int(found[1])
+
+
 @dataclass(frozen=True)
 class Unit:
     """What a setting's number counts."""
@@ -48,6 +57,7 @@ class Unit:
 
 
 Bytes: TypeAlias = Annotated[int, Unit("bytes"), BeforeValidator(_bytes)]
+Size: TypeAlias = Annotated[tuple[int, int], BeforeValidator(_size)]
 Seconds: TypeAlias = Annotated[float, Unit("seconds"), BeforeValidator(_seconds)]
 
 
