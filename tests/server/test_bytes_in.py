@@ -389,7 +389,7 @@ async def test_bytes_may_come_element_by_element(serve: Any, fit: Fit) -> None:
         ),
         (
             infer("unet", np.zeros((1, 8, 8, 3), np.float32), datatype="FP32"),
-            "takes datatype UINT8; got 'FP32'",
+            "takes datatype UINT8 or BYTES; got 'FP32'",
         ),
         (
             infer("unet", np.zeros((1, 8, 8, 3), np.uint8), "scores"),

@@ -279,7 +279,7 @@ async def test_what_cannot_be_is_refused_with_its_reason(serve: Any) -> None:
         ({"files": sent(b"x") * 257, "datatype": "BYTES"}, "at most 256 pictures; got 257"),
         (
             {"files": sent(b"x"), "datatype": "BYTES", "outputs": ["z"]},
-            "has no output 'z'; there are 'y' and, made of them, class_map",
+            "has no output 'z'; there is 'y' and, besides, class_map",
         ),
         (
             {"values": [[[[1, 2]]]], "datatype": "UINT8", "dtype": "uint8"},

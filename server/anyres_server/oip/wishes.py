@@ -20,6 +20,7 @@ from anyres_server.oip.classification import check_scores
 from anyres_server.oip.parameters import Parameters
 from anyres_server.oip.shared_memory import Regions, Window
 from anyres_server.oip.shown import all_quoted, quoted
+from anyres_server.reduction.views import told
 
 KINDS: Mapping[str, OutputKind] = {kind.name.lower(): kind for kind in OutputKind}
 _SUGGESTED = OutputKind.MASK_PNG  # its elements are files, so sizes may differ
@@ -72,13 +73,18 @@ def _check_names(names: list[str], model: Model, own: Mapping[str, Output]) -> N
     for name in names:
         if name not in known:
             raise InvalidRequest(
-                f"model {model.name!r} has no output {quoted(name)}; "
-                f"there are {all_quoted(own or _scores(model))} and, made of them, "
-                f"{', '.join(KINDS)}"
+                f"model {model.name!r} has no output {quoted(name)}; {_there(model, own)}"
             )
     if len(names) > len(set(names)):
         twice = next(name for name in names if names.count(name) > 1)
         raise InvalidRequest(f"output {quoted(twice)} is asked for {names.count(twice)} times")
+
+
+def _there(model: Model, own: Mapping[str, Output]) -> str:
+    """What there is instead."""
+    names = tuple(own) or _scores(model)
+    made = ", ".join(name for name, kind in KINDS.items() if told(model.card, kind))
+    return f"there {'is' if len(names) == 1 else 'are'} {all_quoted(names)} and, besides, {made}"
 
 
 def _scores(model: Model) -> tuple[str, ...]:
