@@ -63,14 +63,14 @@ class SeparableCostModel:
 
     def __call__(self, height: int, width: int, batch: int | None = None) -> Cost:
         """The cost of a batch of images of this size; of the declared batch, or else of one."""
-        if batch is not None and batch != 1:
+        if batch is not None:
             return self._exact(height, width, batch)
-        return self._remembered(height, width, batch)
+        return self._remembered(height, width)
 
-    def _measure(self, height: int, width: int, batch: int | None) -> Cost:
+    def _measure(self, height: int, width: int) -> Cost:
         shares = [self._along(axis, side) for axis, side in enumerate((height, width))]
         if shares[0] is None or shares[1] is None:
-            return self._exact(height, width, batch)
+            return self._exact(height, width)
         whole = np.divide(
             shares[0] * shares[1], self._reference, out=np.zeros(len(shares[0])), where=self._there
         )

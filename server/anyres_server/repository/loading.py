@@ -12,6 +12,7 @@ from anyres_analyzer.errors import AnalysisError
 from anyres_server.errors import ServingError
 from anyres_server.model import LoadedNetwork, Model
 from anyres_server.repository.cards import card_for, check_outputs
+from anyres_server.repository.costs import costs
 from anyres_server.repository.entries import Broken, Entry
 from anyres_server.repository.files import Found
 from anyres_server.settings.per_model import ModelSettings
@@ -65,7 +66,7 @@ def _load(
     analysis = analyze(found.path)
     network = open_engine(found.path, settings)
     card = card_for(found.name, network.metadata, analysis)
-    model = Model(found.name, found.version, card, analysis.cost, network, settings)
+    model = Model(found.name, found.version, card, costs(analysis), network, settings)
     smallest = card.sizes.height.minimum, card.sizes.width.minimum
     check_outputs(card, analysis, model.cost(smallest).output_shapes)
     return model

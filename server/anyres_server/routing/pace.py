@@ -71,4 +71,4 @@ class Pace:
 
 def _macs(model: Model, size: Size, images: int) -> float:
     """A network that multiplies nothing still has pixels to move."""
-    return float(model.cost(size, batch=images).macs or size[0] * size[1] * images)
+    return float(images * (model.cost(size).macs or size[0] * size[1]))
