@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from tests.server.constant import put
+from tests.server.constant import put, until
 
 from anyres_analyzer import analyze
 from anyres_proto.anyres.v1 import dense_prediction_pb2 as pb
@@ -121,8 +121,25 @@ async def test_a_model_that_would_take_all_memory_to_load_is_not_loaded(
     async with serve(memory_budget=2**23) as served:
         (entry,) = served.server.repository.versions("large").values()
         assert isinstance(entry, Broken)
-        assert "it cannot be loaded: this takes 16 MiB of memory" in entry.reason
+        assert "it cannot be loaded: this takes 8 MiB of memory" in entry.reason
         assert isinstance(served.server.repository.get("net"), Model)
+
+
+async def test_what_failed_for_want_of_memory_is_tried_again(serve: Any, models: Path) -> None:
+    tried: list[Path] = []
+
+    def opening(path: Path, threads: int, **how: Any) -> Any:
+        tried.append(path)
+        if len(tried) == 1:
+            raise MemoryError
+        return open_engine(path, threads=threads)
+
+    put(models / "net.onnx", 1)
+    async with serve(opening=opening, repository_poll_s=0.5) as served:
+        repository = served.server.repository
+        (entry,) = repository.versions("net").values()
+        assert entry.reason == "there is not enough memory to load net.onnx"
+        await until(lambda: isinstance(repository.models["net"]["1"], Model))
 
 
 async def test_while_models_load_the_server_listens_and_says_that_it_is_not_ready(

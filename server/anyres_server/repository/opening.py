@@ -43,12 +43,17 @@ class Workshop:
 
     async def make(self, found: Found, settings: ModelSettings) -> Entry:
         """Load and warm up one version."""
-        try:
-            async with self.lent(loading_bytes(found)):
-                made = await self.off_loop(self._load, found, settings)
-        except TooLarge as error:
-            return Broken(found.name, found.version, f"it cannot be loaded: {error}")
+        made = await self._loaded(found, settings)
         return await self.warm_up(made) if isinstance(made, Model) else made
+
+    async def _loaded(self, found: Found, settings: ModelSettings) -> Entry:
+        for amount in loading_bytes(found):
+            try:
+                async with self.lent(amount):
+                    return await self.off_loop(self._load, found, settings)
+            except TooLarge as error:
+                why = f"it cannot be loaded: {error}"
+        return Broken(found.name, found.version, why)
 
     def _load(self, found: Found, settings: ModelSettings) -> Entry:
         with kept_from_writers(found.files):
