@@ -22,7 +22,8 @@ from typing import Protocol
 
 from anyres_analyzer import analyze
 from anyres_proto.anyres.v1 import dense_prediction_pb2_grpc as pb_grpc
-from anyres_server.allocator import keep_freed
+from anyres_server import machine
+from anyres_server.allocator import Freed, keep_freed
 from anyres_server.dense import service
 from anyres_server.dense.service import DensePredictionService
 from anyres_server.engine.session import open_engine
@@ -95,7 +96,9 @@ async def running_server(
         counted = stack.enter_context(_prometheus(settings, repository, admitted))
         tell = telling([counted.tell, statistics])
         entrance = await stack.enter_async_context(front(settings, SERVICES, tell))
-        batcher = await stack.enter_async_context(_batching(settings, networks, pace, tell))
+        freed = Freed(settings.memory.keep_freed, machine.resident_bytes)
+        await stack.enter_async_context(freed.watched())
+        batcher = await stack.enter_async_context(_batching(settings, networks, pace, tell, freed))
         bounds = Bounds(settings.limits.image_pixels, settings.limits.message_bytes)
         lanes = settings.compute.threads + 1
         pieces = Pieces(admitted.activations, batcher, pace, OffLoop(pixels), lanes)
@@ -191,10 +194,16 @@ def _repository(
 
 @asynccontextmanager
 async def _batching(
-    settings: Settings, networks: Executor, pace: Pace, tell: Tell
+    settings: Settings, networks: Executor, pace: Pace, tell: Tell, freed: Freed
 ) -> AsyncIterator[Batcher]:
+    def compute(run: Run) -> tuple[Array, ...]:
+        try:
+            return computed(run)
+        finally:
+            freed.look()
+
     async def engine(run: Run) -> tuple[Array, ...]:
-        return await asyncio.get_running_loop().run_in_executor(networks, computed, run)
+        return await asyncio.get_running_loop().run_in_executor(networks, compute, run)
 
     policy = BatchPolicy(
         settings.batching.max_size, settings.batching.max_pixels, settings.batching.max_delay_s

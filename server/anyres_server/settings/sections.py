@@ -46,7 +46,7 @@ class Memory(Section):
         description="of the whole process, above which no message is read",
     )
     keep_freed: Bytes = Field(
-        default=256 * MIB,
+        default_factory=lambda given: given.get("budget", 0) // 4,
         ge=0,
         description="freed memory that is kept for the next request; fresh memory takes time",
     )
@@ -86,7 +86,7 @@ class Uploads(Section):
     at_once: int = Field(default=8, ge=1, description="of them; more are refused")
     pixels: int = Field(default=2**33, ge=1, description="of one, if it is read in strips")
     file_bytes: Bytes = Field(default=2**34, ge=1, description="of one's file")
-    chunk_bytes: Bytes = Field(default=16 * MIB, ge=1, description="of a file in one message")
+    chunk_bytes: Bytes = Field(default=4 * MIB, ge=1, description="of a file in one message")
     expansion: int = Field(default=2000, ge=1, description="times its file that one may unfold to")
     stall_s: Seconds = Field(
         default=60.0, gt=0, description="for a caller to send more, or to take what is done"
