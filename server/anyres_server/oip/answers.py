@@ -71,17 +71,17 @@ class Answers:
         """
         check_tiles(asked)
         plans: list[Plan] = []
-        written = count()
+        written, writing = count(), asyncio.Lock()
 
         async def begin(plan: Plan) -> None:
             plans.append(plan)
 
         async def deliver(piece: Placed) -> None:
-            number = next(written)
             tile = Prediction(plans[0], NO_TIME, piece.maps)
-            said = tile_of(plans[0], piece, number)
             told = await asyncio.to_thread(told_of, asked, [tile])
-            await write(response(request, asked.model, told, said))
+            async with writing:  # so that the last number is the last that is written
+                said = tile_of(plans[0], piece, next(written))
+                await write(response(request, asked.model, told, said))
 
         async with _in_time(asked.within_s):
             images = await asyncio.to_thread(asked.read)
