@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
-import subprocess
-import sys
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import pytest
+from tests.server.command import Ran, run
 from tests.server.constant import put
 
 from anyres_server.repository.files import contents
 from anyres_server.settings.per_model import ModelSettings
+
+Shell: TypeAlias = Callable[[str], Ran]
 
 DOCS = Path(__file__).parents[2] / "docs" / "server"
 MODELS, CONFIGURATION = ((DOCS / f"{n}.md").read_text("utf-8") for n in ("models", "configuration"))
@@ -32,19 +34,17 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    program, *arguments = shlex.split(command)
-    assert program == "anyres"
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("ANYRES_")}
-    return subprocess.run(
-        [sys.executable, "-m", "anyres_client.main", *arguments],
-        cwd=folder,
-        env=clean | {"COLUMNS": "110"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+@pytest.fixture
+def shell(folder: Path, capsys: Any, monkeypatch: Any) -> Shell:
+    """Runs a line that stands on a page, where the page is read."""
+    monkeypatch.chdir(folder)
+
+    def typed(line: str) -> Ran:
+        program, *arguments = shlex.split(line)
+        assert program == "anyres"
+        return run(capsys, *arguments, columns=110)
+
+    return typed
 
 
 def test_the_folder_that_is_drawn_is_read_as_it_says(folder: Path) -> None:
@@ -62,11 +62,11 @@ def test_the_folder_that_is_drawn_is_read_as_it_says(folder: Path) -> None:
     assert {file.name for file in unet.files} == {"unet.onnx", "unet.onnx.data", "unet.toml"}
 
 
-def test_the_check_that_is_shown_prints_what_is_shown(folder: Path) -> None:
+def test_the_check_that_is_shown_prints_what_is_shown(shell: Shell) -> None:
     ((command, shown),) = CONSOLE.findall(MODELS)
-    out = run(command, folder)
-    assert out.returncode == 1
-    assert out.stdout.split() == shown.split()
+    out = shell(command)
+    assert out.code == 1
+    assert out.out.split() == shown.split()
 
 
 def test_the_settings_of_a_model_that_are_shown_are_settings() -> None:
@@ -76,19 +76,19 @@ def test_the_settings_of_a_model_that_are_shown_are_settings() -> None:
     assert settings.warm_up == ((256, 256), (512, 1024))
 
 
-def test_the_configuration_that_is_shown_is_printed(folder: Path) -> None:
+def test_the_configuration_that_is_shown_is_printed(shell: Shell) -> None:
     ((command, shown),) = CONSOLE.findall(CONFIGURATION)
-    out = run(command, folder)
-    assert (out.returncode, out.stderr) == (0, "")
+    out = shell(command)
+    assert (out.code, out.err) == (0, "")
     for part in shown.split("...\n"):
-        assert part in out.stdout
+        assert part in out.out
 
 
-def test_the_mistakes_that_are_shown_are_told_so(folder: Path) -> None:
+def test_the_mistakes_that_are_shown_are_told_so(folder: Path, shell: Shell) -> None:
     (folder / "server.toml").write_text("[memory]\nbuget = 1\n")
     shown = CONFIGURATION.split("```text\n")[1].split("```")[0].splitlines()
     commands = ["--config server.toml", "--set grace_s=soon", "--port 70000"]
     for line, arguments in zip(shown, commands, strict=True):
         said = line.replace("ANYRES_GRACE_S", "--set grace_s")
-        out = run(f"anyres serve models {arguments}", folder)
-        assert (out.returncode, out.stderr.strip()) == (2, said)
+        out = shell(f"anyres serve models {arguments}")
+        assert (out.code, out.err.strip()) == (2, said)

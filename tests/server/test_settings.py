@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given as examples
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field, SecretStr, TypeAdapter, ValidationError
+from tests.server.command import run
 
 from anyres_server.settings.mistake import Key, Mistake, blamed, fields
 from anyres_server.settings.per_model import ModelSettings
@@ -157,6 +157,7 @@ def test_a_size_that_is_shown_is_read_back(amount: int) -> None:
     assert TypeAdapter(Bytes).validate_python(readable_bytes(amount)) == amount
 
 
+@hypothesis_settings(max_examples=30)
 @examples(st.text(max_size=20), st.integers(0, 65535), st.floats(0, 1e6), st.booleans())
 def test_what_is_printed_is_a_file_that_says_the_same(
     host: str,
@@ -210,32 +211,20 @@ def test_outside_a_file_lists_are_written_as_in_it() -> None:
     assert parsed("[x") == "[x"
 
 
-def run(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("ANYRES_")}
-    return subprocess.run(
-        [sys.executable, "-m", "anyres_client.main", "serve", *arguments],
-        env=clean | {"COLUMNS": "100"} | env,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-
-def test_the_command_prints_the_settings_in_force(tmp_path: Path) -> None:
+def test_the_command_prints_the_settings_in_force(tmp_path: Path, capsys: Any) -> None:
     config = tmp_path / "server.toml"
     config.write_text('models = "nets"\nport = 9\n[batching]\nmax_size = 2\n')
-    out = run(
-        "--print-config", "--set", "memory.tile=64MiB", "--grace", "5",
+    ran = run(
+        capsys, "serve", "--print-config", "--set", "memory.tile=64MiB", "--grace", "5",
         ANYRES_CONFIG=str(config), ANYRES_PORT="11", ANYRES_MEMORY="4g",
     )  # fmt: skip
-    assert (out.returncode, out.stderr) == (0, "")
-    said = tomllib.loads(out.stdout)
+    assert (ran.code, ran.err) == (0, "")
+    said = tomllib.loads(ran.out)
     assert (said["port"], said["grace_s"]) == (11, 5.0)
     assert (said["batching"]["max_size"], said["memory"]["tile"]) == (2, "64 MiB")
-    (tmp_path / "printed.toml").write_text(out.stdout)
-    again = run("--print-config", "--config", str(tmp_path / "printed.toml"))
-    assert tomllib.loads(again.stdout) == said
+    (tmp_path / "printed.toml").write_text(ran.out)
+    again = run(capsys, "serve", "--print-config", "--config", tmp_path / "printed.toml")
+    assert tomllib.loads(again.out) == said
 
 
 @pytest.mark.parametrize(
@@ -247,9 +236,11 @@ def test_the_command_prints_the_settings_in_force(tmp_path: Path) -> None:
         (["--config", "nowhere.toml"], "nowhere.toml cannot be read: No such file or directory"),
     ],
 )
-def test_a_mistake_is_one_line_and_exit_code_two(arguments: list[str], said: str) -> None:
-    out = run("models", *arguments)
-    assert (out.returncode, out.stdout) == (2, "")
-    (line,) = out.stderr.splitlines()
+def test_a_mistake_is_one_line_and_exit_code_two(
+    capsys: Any, arguments: list[str], said: str
+) -> None:
+    ran = run(capsys, "serve", "models", *arguments)
+    assert (ran.code, ran.out) == (2, "")
+    (line,) = ran.err.splitlines()
     assert line.startswith("anyres serve: ")
     assert said in line
