@@ -138,6 +138,7 @@ async def test_health_is_there_for_those_who_speak_no_grpc(serve: Any) -> None:
         port = served.server.metrics_port
         assert await get(port, "/healthz") == (200, "SERVING\n")
         assert (await get(port, "/"))[0] == 404
+        assert await get(port, "/healthz") == (200, "SERVING\n")  # whatever was said before
         assert (await get(port, "/metrics/../etc/passwd"))[0] == 404
     with pytest.raises(OSError, match="refused"):
         await get(port, "/healthz")

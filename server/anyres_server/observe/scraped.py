@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 SLOWEST_S = 10.0  # for one to say what it wants: a thread is spent on each
-PLAIN = [("Content-Type", "text/plain; charset=utf-8")]
+PLAIN = ("Content-Type", "text/plain; charset=utf-8")
 
 
 @contextmanager
@@ -64,7 +64,7 @@ def _app(registry: CollectorRegistry, healthy: Callable[[], bool]) -> WSGIApplic
                 status, word = ("200 OK", b"SERVING\n") if healthy() else _STOPPING
             case _:
                 status, word = "404 Not Found", b"there are /metrics and /healthz\n"
-        start(status, PLAIN)
+        start(status, [PLAIN])  # a new list: what answers adds to it
         return [word]
 
     return app

@@ -22,6 +22,7 @@ from anyres_server.observe.asked import Asked
 from anyres_server.observe.events import Ended, Left, Tell
 from anyres_server.observe.tracing import Tracing
 from anyres_server.rpc.access import Metadata, metadata_of
+from anyres_server.rpc.doors import HEALTH
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +59,8 @@ class Telling:
             except asyncio.CancelledError:
                 code = grpc.StatusCode.CANCELLED
                 now = asked.asked() or request
-                self._tell(Left(call, now.model, now.took_s))
+                if method.strip("/") not in HEALTH:  # to stop watching it is no loss
+                    self._tell(Left(call, now.model, now.took_s))
                 raise
             except grpc.aio.AbortError:
                 code = _code(context)
