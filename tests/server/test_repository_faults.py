@@ -162,7 +162,10 @@ async def test_where_the_kernel_does_not_tell_who_writes_a_file_must_have_been_q
     models: Path,
 ) -> None:
     """A lease is for a file's owner."""
+    put(models / "first.onnx", 6)
+    os.chown(models / "first.onnx", 65534, 65534)
     async with process(models, "--set", "repository.settle_s=1") as served:
+        assert await served.answer("first") == 6, "it was waited for before the server was ready"
         put(models / ".others", 7)
         os.chown(models / ".others", 65534, 65534)
         os.replace(models / ".others", models / "net.onnx")  # noqa: PTH105

@@ -96,4 +96,4 @@ def repository_of(
         policy=settings.versions,
     )
     look = partial(workshop.off_loop, contents, folder)
-    return Repository(folder, look, keeper)
+    return Repository(folder, look, keeper, settings.settle_s)

@@ -35,8 +35,9 @@ Listener: TypeAlias = Callable[[Models], None]
 class Repository:
     """Every model by name, and its versions, oldest first."""
 
-    def __init__(self, folder: Path, look: Look, keeper: Keeper) -> None:
+    def __init__(self, folder: Path, look: Look, keeper: Keeper, settle_s: float) -> None:
         self._folder = folder
+        self._settle_s = settle_s
         self._look = look
         self._keeper = keeper
         self._kept: Mapping[str, Kept] = {}
@@ -114,7 +115,9 @@ class Repository:
             ) from error
         except OSError as error:
             raise StartFailed(f"{self._folder} cannot be read: {error.strerror}") from error
-        await self.refresh()
+        if not await self.refresh():  # perhaps it was written just now, by somebody who is done
+            await asyncio.sleep(self._settle_s)
+            await self.refresh()
         self._ready = True
         self._tell()
 
