@@ -13,6 +13,8 @@ import grpc
 import grpc.aio
 import numpy as np
 import pytest
+from grpc_health.v1 import health_pb2_grpc
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from numpy.typing import NDArray
 
 from anyres_proto.anyres.v1 import dense_prediction_pb2 as pb
@@ -209,6 +211,39 @@ async def test_no_message_is_read_while_the_process_holds_too_much() -> None:
     sender = Sender()
     sender.message.set_result(b"here")
     assert await messages.next(sender) == b"here"  # type: ignore[arg-type]
+
+
+async def test_a_server_that_holds_too_much_takes_no_work_and_says_that_it_lives(
+    serve: Any, predict: pb.PredictRequest
+) -> None:
+    """A process of less than a MiB is none, so this one always holds too much."""
+    async with serve("unet", memory_resident=2**20) as served:
+        health: Any = health_pb2_grpc.HealthStub(served.channel)
+        code, words, hints = await refusal(served.stub.Predict(predict))
+        assert (code, words.partition(";")[0]) == (
+            EXHAUSTED,
+            "the server holds more than 1 MiB and reads no message before it holds less",
+        )
+        assert int(hints["grpc-retry-pushback-ms"]) > 0
+        assert (await health.Check(HealthCheckRequest())).status == HealthCheckResponse.SERVING
+        large = HealthCheckRequest(service="x" * 100_000)
+        assert (await refusal(health.Check(large)))[0] is EXHAUSTED
+
+
+async def test_an_upload_that_stands_still_is_given_up_and_a_quiet_dialogue_is_not(
+    serve: Any, predict: pb.PredictRequest
+) -> None:
+    async with serve("unet", limits_message_s=0.05) as served, asyncio.timeout(10):
+        dialogue = served.stub.PredictStream()
+        await dialogue.write(pb.PredictStreamRequest(id="1", request=predict))
+        assert (await dialogue.read()).id == "1"
+        upload = served.stub.PredictTiles()
+        header = pb.PredictTilesHeader(model_name="unet")
+        await upload.write(pb.PredictTilesRequest(header=header))
+        assert await upload.code() is grpc.StatusCode.INVALID_ARGUMENT
+        await dialogue.write(pb.PredictStreamRequest(id="2", request=predict))
+        assert (await dialogue.read()).id == "2"
+        await dialogue.done_writing()
 
 
 async def test_what_the_allocator_kept_goes_back_before_anybody_is_turned_away() -> None:

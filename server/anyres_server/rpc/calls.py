@@ -128,6 +128,7 @@ class _Led:
     passage: Passage
     method: Method
     context: Context
+    door: Door
     caller: Caller
     cut: ServingError | None = None  # why no more of its messages are read
 
@@ -135,7 +136,9 @@ class _Led:
         """What the service is given: the one message, or an iterator of them."""
         if self.method.handler.request_streaming:
             return self._messages()
-        packed = await self.passage.messages.next(self.context, within_s=self.passage.message_s)
+        packed = await self.passage.messages.next(
+            self.context, within_s=self.passage.message_s, always=self.door is Door.HEALTH
+        )
         if packed is None:
             raise InvalidRequest(f"{self.method.call} takes one message; there was none")
         return self._message(packed)
@@ -154,15 +157,16 @@ class _Led:
 
     async def _next(self, *, ends: bool) -> tuple[bytes] | None:
         """In a tuple, since an empty message is no end."""
-        packed = await self.passage.messages.next(self.context, ends=ends)
+        within_s = None if ends else self.passage.message_s  # an upload goes on, a dialogue rests
+        packed = await self.passage.messages.next(self.context, within_s=within_s, ends=ends)
         return None if packed is None else (packed,)
 
     def _message(self, packed: bytes) -> Any:
         message = self.method.unpacked(packed)
         model = model_asked(message)
+        asked.next_message(model or "")
         if model is not None:
             self.caller.check(model)
-        asked.next_message(model or "")
         return message
 
     async def _in_time(self, message: Any) -> None:
@@ -184,7 +188,7 @@ async def _through(passage: Passage, method: Method, context: Context) -> AsyncI
         with caller.entered():
             if door is Door.REQUESTS:
                 _counted(caller.pace, passage.everyone)
-            led = _Led(passage, method, context, caller)
+            led = _Led(passage, method, context, door, caller)
             yield led
             if led.cut is not None:
                 raise led.cut

@@ -47,6 +47,7 @@ log = logging.getLogger(__name__)
 ENVELOPE_BYTES = 2**20  # of a message, around its pixels
 LAST_WORDS_S = 1.0  # for answers that are made but not yet sent
 HANDSHAKE_S = 10  # for a connection to say what it wants
+STREAMS_EACH = 1024  # calls of one connection beyond all limits
 PING_AT_MOST_EVERY_S = 5  # by clients, to keep their connections open
 
 
@@ -151,7 +152,8 @@ def _options(limits: Limits) -> list[tuple[str, int]]:
         ("grpc.http2.min_recv_ping_interval_without_data_ms", PING_AT_MOST_EVERY_S * 1000),
         ("grpc.server_handshake_timeout_ms", HANDSHAKE_S * 1000),
         ("grpc.max_allowed_incoming_connections", limits.connections),
-        ("grpc.max_concurrent_streams", limits.requests + 3 * limits.streams),
+        # So many that a caller over the limits above is told, and does not wait in its own queue.
+        ("grpc.max_concurrent_streams", STREAMS_EACH + limits.requests + 3 * limits.streams),
     ]
 
 

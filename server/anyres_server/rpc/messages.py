@@ -25,6 +25,7 @@ from anyres_server.machine import mib, resident_bytes, trim_memory
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 LOOK_EVERY_S = 0.02
+SMALL_BYTES = 2**16
 
 
 @dataclass(eq=False)
@@ -59,7 +60,12 @@ class Messages:
         self._closed = False
 
     async def next(
-        self, context: Context, *, within_s: float | None = None, ends: bool = False
+        self,
+        context: Context,
+        *,
+        within_s: float | None = None,
+        ends: bool = False,
+        always: bool = False,
     ) -> bytes | None:
         """The next message as it came; None at the end of a stream.
 
@@ -67,13 +73,16 @@ class Messages:
             context: the call's.
             within_s: how long it may take.
             ends: whether no more is read once the server is told to stop.
+            always: whether it is read however much the process holds; a small one, that is. A
+                server that cannot say that it lives would be killed for it.
 
         Raises:
             Overloaded: there is no memory for it.
             InvalidRequest: it did not come in time.
             Unavailable: the server is told to stop.
         """
-        await self._room()
+        if not always:
+            await self._room()
         if ends and self._closed:
             raise _closing()
         read = _Read(asyncio.timeout(within_s), ends)
@@ -90,7 +99,8 @@ class Messages:
         if message is grpc.aio.EOF:
             await asyncio.sleep(0)  # it also ends so where the caller left; then this raises
             return None
-        await self._room()  # else what was read is let go, before it is unpacked
+        if not (always and len(message) <= SMALL_BYTES):
+            await self._room()  # else what was read is let go, before it is unpacked
         return bytes(message)
 
     def close(self) -> None:
