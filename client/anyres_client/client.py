@@ -28,6 +28,7 @@ from anyres_client.flows import Ask, Call, Flow, advance
 from anyres_client.many import IN_FLIGHT, Answers, answered
 from anyres_client.picture import Picture
 from anyres_client.prediction import Prediction
+from anyres_client.tiles import Huge, Tiles, parts
 from anyres_proto.anyres.v1 import dense_prediction_pb2_grpc as pb_grpc
 from anyres_proto.card import Card
 
@@ -114,6 +115,31 @@ class Client:
             )
 
         return answered(ask, pictures, in_flight=in_flight, ordered=ordered)
+
+    def predict_tiles(
+        self,
+        picture: Huge,
+        *,
+        model: str,
+        version: str = "",
+        output: str | Sequence[str] = "classes",
+        top_k: int = 5,
+        timeout: float | None = None,
+    ) -> Tiles:
+        """Predict a picture of any size without ever having it in memory; see `tiles`.
+
+        Args:
+            picture: the path of a file, or `Strips` of pixels.
+            model: its name.
+            version: see `predict`; so are output and top_k.
+            output: see `predict`.
+            top_k: see `predict`.
+            timeout: in seconds, until the last tile is there; none if left out.
+        """
+        names = [output] if isinstance(output, str) else list(output)
+        sent = parts(picture, model, version, names, top_k)
+        call = self._stub.PredictTiles(sent, timeout=timeout, metadata=self.connection.metadata)
+        return Tiles(call, self.connection.address)
 
     def models(self) -> tuple[ModelSummary, ...]:
         """The server's models, those that failed to load included."""

@@ -174,21 +174,26 @@ class _Run:
     def _route(self) -> Route:
         """With bands that take at most half of the memory for pictures, as far as that goes."""
         route = self.use.router.route(self.model, self.way.size)
-        room = self.use.admission.pictures.total // 2 - self.way.held_bytes
+        room = self.use.admission.pictures.total // 2 - self._reading_bytes
         return lowered(self.model, route, self.way.size, max(0, room) // self._row_bytes)
 
     @property
     def _row_bytes(self) -> int:
         return self.way.size[1] * self.model.card.input.channels
 
+    @property
+    def _reading_bytes(self) -> int:
+        """The decoder, and a strip as it comes out of it, on its way to RGB, and as that."""
+        return self.way.held_bytes + 3 * STRIP_BYTES
+
     def _held_bytes(self, route: Route, found: tuple[Band, ...]) -> int:
-        """Two bands, the decoder, and a result of each lane that waits to be taken."""
+        """Two bands, what fills them, and a result of each lane that waits to be taken."""
         stride = self.model.card.output.stride
         largest = max(route.tiles, key=lambda tile: tile.size[0] * tile.size[1]).size
         grid = ceil(largest[0] / stride[0]), ceil(largest[1] / stride[1])
         lanes = min(self.use.pieces.at_once, len(route.tiles))
         waiting = 2 * lanes * self.reduction.result_bytes(grid)  # as maps, and as a message
-        return held_rows(found) * self._row_bytes + self.way.held_bytes + STRIP_BYTES + waiting
+        return held_rows(found) * self._row_bytes + self._reading_bytes + waiting
 
     async def _filled(self, clock: Clock, band: Band, before: Rows | None) -> Rows:
         """A band's rows: the last of the band before, and then new ones."""

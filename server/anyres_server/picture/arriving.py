@@ -42,6 +42,13 @@ class ByteFile(Protocol):
             ServingError: the sender failed.
         """
 
+    def read_some(self, most: int) -> bytes:
+        """What is there, up to `most` bytes; at least one, except at the end.
+
+        Raises:
+            ServingError: the sender failed.
+        """
+
     def seek(self, position: int, whence: int = 0) -> int:
         """Go to a place; where that is."""
 

@@ -32,6 +32,11 @@ class Pipe:
         """Bytes that have come so far."""
         return self._progress.arrived
 
+    @property
+    def held_bytes(self) -> int:
+        """What it may hold."""
+        return 2 * self._most_bytes
+
     async def put(self, chunk: bytes) -> None:
         """Take what has come; waits while it is full."""
         while not self._taken(chunk):
@@ -62,7 +67,7 @@ class Pipe:
             self._progress.end(None)
         self._room.set()
 
-    def read(self, most: int) -> memoryview | bytes:
+    def read(self, most: int) -> bytes:
         """The next bytes, up to `most`; none at the end. Blocks.
 
         Raises:
@@ -81,7 +86,7 @@ class Pipe:
             room = self._held < self._most_bytes
         if room:
             self._loop.call_soon_threadsafe(self._room.set)
-        return first[:most]
+        return bytes(first[:most])
 
 
 class Forward:
@@ -102,13 +107,16 @@ class Forward:
     def read(self, most: int = -1) -> bytes:
         """So many bytes, or all that are left; fewer only at the end."""
         parts = bytearray()
-        while (wanted := 2**20 if most < 0 else most - len(parts)) and (part := self._next(wanted)):
+        while (wanted := 2**20 if most < 0 else most - len(parts)) and (
+            part := self.read_some(wanted)
+        ):
             parts += part
         return bytes(parts)
 
-    def _next(self, most: int) -> memoryview | bytes:
+    def read_some(self, most: int) -> bytes:
+        """What is there, up to `most` bytes; at least one, except at the end."""
         if self._at < len(self._kept):
-            part: memoryview | bytes = bytes(self._kept[self._at : self._at + most])
+            part = bytes(self._kept[self._at : self._at + most])
         else:
             part = self._pipe.read(most)
             if self._keeping:
@@ -133,7 +141,7 @@ class Forward:
         """Start over, for the last time: what is read from here on is not kept."""
         self._at, self._keeping = 0, False
 
-    def _keep(self, part: memoryview | bytes) -> None:
+    def _keep(self, part: bytes) -> None:
         if len(self._kept) + len(part) > self._most_kept:
             raise InvalidRequest(
                 f"the image's header takes more than {mib(self._most_kept)}; "

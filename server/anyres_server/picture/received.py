@@ -59,8 +59,10 @@ class ReceivedRows:
     def way(self, spec: ImageInput) -> Way:
         """In strips."""
         check_channels(self._channels, spec)
-        strips = RawStrips(Forward(self._pipe, 0), self._size)
-        return Way(self._size, strips, 2 * HEADER_BYTES, "", _no_file)
+        file = Forward(self._pipe, 0)
+        file.let_go()
+        strips = RawStrips(file, self._size)
+        return Way(self._size, strips, self._pipe.held_bytes, "", _no_file)
 
     def stop(self) -> None:
         """Nobody wants it any more."""
@@ -92,7 +94,8 @@ class ReceivedFile:
         if header.whole:
             return Way(header.size, None, 0, header.whole, lambda: self._whole(file))
         self._strips = FileStrips(file, header, spec, self._expansion)
-        held = header.decoder_bytes + 2 * HEADER_BYTES
+        ahead = self._came.held_bytes if isinstance(self._came, Pipe) else 0
+        held = header.decoder_bytes + ahead
         return Way(header.size, self._strips, held, "", _no_file)
 
     def stop(self) -> None:

@@ -172,11 +172,12 @@ class Anywhere:
                 f"the image wants {mib(wanted)} of its file at once; expected strips or tiles, and "
                 f"a directory, of at most {mib(self._most_bytes)}"
             )
-        while len(parts) < wanted and (part := self._next(wanted - len(parts))):
+        while len(parts) < wanted and (part := self.read_some(wanted - len(parts))):
             parts += part
         return bytes(parts)
 
-    def _next(self, most: int) -> bytes:
+    def read_some(self, most: int) -> bytes:
+        """What is there, up to `most` bytes; at least one, except at the end."""
         part = self._spool.read_at(self._at, most)
         self._at += len(part)
         return part

@@ -26,7 +26,7 @@ from anyres_server.picture.header import Header
 from anyres_server.picture.image import WANTED, Picture
 from anyres_server.picture.pixels import flattened
 
-STRIP_BYTES = 2**22  # about as much as is converted at once
+STRIP_BYTES = 2**19  # about as much as is decoded and converted at once
 BLANK_BYTES = 2**26  # of pixels that any file may unfold to
 
 
@@ -58,13 +58,16 @@ class RawStrips:
 
     def read_into(self, pixels: Array) -> None:
         """Fill (rows, width, channels) uint8 with the next rows."""
-        came = self.file.read(pixels.nbytes)
-        if len(came) < pixels.nbytes:
-            raise InvalidRequest(
-                f"the pixels end after {self.file.arrived} bytes; "
-                f"{self.size[1]}x{self.size[0]} pixels (width x height) were announced"
-            )
-        pixels[...] = np.frombuffer(came, np.uint8).reshape(pixels.shape)
+        values = pixels.reshape(-1)
+        for start in range(0, len(values), STRIP_BYTES):
+            part = values[start : start + STRIP_BYTES]
+            came = self.file.read(len(part))
+            if len(came) < len(part):
+                raise InvalidRequest(
+                    f"the pixels end after {self.file.arrived} bytes; "
+                    f"{self.size[1]}x{self.size[0]} pixels (width x height) were announced"
+                )
+            part[...] = np.frombuffer(came, np.uint8)
 
     def close(self) -> None:
         """Nothing is held."""

@@ -23,20 +23,21 @@ LOADERS = {
     "MPO": "jpegload_source",
     "TIFF": "tiffload_source",
 }
+# The least that ends it: what Pillow would not show either. A JPEG may have odd bytes in it.
+FAIL_ON = {"PNG": "truncated", "JPEG": "truncated", "MPO": "truncated", "TIFF": "error"}
 DTYPES = {"uchar": np.uint8, "ushort": np.uint16}
 
 
 @cache
 def _vips() -> Any:
     """Loaded and bounded when the first strip is asked for: a server without such pays nothing."""
+    logging.getLogger("pyvips").setLevel(logging.CRITICAL + 1)  # internal words for every odd tag
     import pyvips
 
     pyvips.cache_set_max(0)
     pyvips.cache_set_max_mem(0)
     pyvips.concurrency_set(1)
     pyvips.block_untrusted_set(True)
-    logging.getLogger("pyvips").addHandler(logging.NullHandler())
-    logging.getLogger("pyvips").propagate = False  # internal words, and a line for every tag
     return pyvips
 
 
@@ -89,13 +90,13 @@ class Rows:
         if self._format == "TIFF":
             source.on_seek(self._seek)
         load = getattr(vips.Image, LOADERS[self._format])
-        return load(source, access="sequential", fail_on="truncated")
+        return load(source, access="sequential", fail_on=FAIL_ON[self._format])
 
     # An exception would pass through C: it is kept, and C is told that the file ends here.
 
     def _read(self, most: int) -> bytes:
         try:
-            return b"" if self._failure else self._file.read(most)
+            return b"" if self._failure else self._file.read_some(most)
         except ServingError as error:
             self._failure = error
             return b""
