@@ -89,7 +89,6 @@ def test_what_cannot_be_measured_is_one_line_and_exit_code_two(
     assert "there is no file" in refused(tmp_path / "nothing.onnx")
     model = save_model("unet")
     assert "the model takes height 2, 4, 6, ..." in refused(model, "--sizes", "32x33")
-    assert "--sizes is a range like 256-2048" in refused(model, "--sizes", "large")
 
 
 def test_a_range_is_drawn_evenly_by_octave_in_sizes_that_the_model_takes() -> None:

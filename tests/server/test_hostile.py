@@ -58,9 +58,9 @@ def known(channel: grpc.Channel) -> Names:
 def test_a_message_of_any_kind_is_answered_with_a_code_that_blames_it(
     channel: grpc.Channel, known: Names, method: Method
 ) -> None:
-    tally = assault(channel, method, known, 40)
+    tally = assault(channel, method, known, 25)
     assert tally.faults == []
-    assert tally.codes.total() >= 40
+    assert tally.codes.total() >= 25
 
 
 def test_wounded_files_are_refused_or_read_and_never_break_anything(channel: grpc.Channel) -> None:
@@ -70,7 +70,7 @@ def test_wounded_files_are_refused_or_read_and_never_break_anything(channel: grp
     assert set(tally.codes) == {"OK", "INVALID_ARGUMENT"}
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.skipif(PILLOWS is None, reason="python -m benchmarks.server.hostile fetches them")
 def test_pillows_own_broken_images_are_refused_or_read(channel: grpc.Channel) -> None:
     restore(channel, "stride4")
