@@ -227,6 +227,13 @@ def test_the_command_prints_the_settings_in_force(tmp_path: Path, capsys: Any) -
     assert tomllib.loads(again.out) == said
 
 
+def test_a_file_is_begun_with_what_is_printed_where_nothing_was_said(capsys: Any) -> None:
+    ran = run(capsys, "serve", "--print-config")
+    assert ran.code == 0
+    assert "here by example" in ran.out
+    assert tomllib.loads(ran.out)["models"] == "models"
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -93,10 +93,12 @@ def serve(
         ("observe", "log_level"): ("--log-level", log_level),
     }
     try:
-        read = _read(dict(_flags(options, set_ or [])), config)
+        flags = dict(_flags(options, set_ or []))
         if print_config:
-            _print_config(read)
-        elif check:
+            _print_config(flags, config)
+            return
+        read = _read(flags, config)
+        if check:
             _check(read)
         else:
             _run(read)
@@ -132,9 +134,16 @@ def _read(flags: Mapping[Key, Given], config: Path | None) -> Read:
     return read_settings(flags, os.environ, config)
 
 
-def _print_config(read: Read) -> None:
+def _print_config(flags: Mapping[Key, Given], config: Path | None) -> None:
+    """Without models, too: it is how a file is begun."""
+    import os
+
+    from anyres_server.settings.reading import Given, variable
     from anyres_server.settings.shown import as_toml
 
+    named = config is not None or variable(("models",)) in os.environ
+    example: dict[Key, Given] = {} if named else {("models",): Given("models", "example")}
+    read = _read({**example, **flags}, config)
     typer.echo(as_toml(read.settings, read.origins), nl=False)
 
 
