@@ -385,3 +385,21 @@ async def test_more_pixels_than_are_streamed_are_refused(serve: Any) -> None:
         code, details = await refused(served, iter([header]))
     assert code is grpc.StatusCode.INVALID_ARGUMENT
     assert "at most 109 in all" in details
+
+
+async def test_damaged_files_are_answered_or_refused_and_nothing_else(serve: Any) -> None:
+    codes, said = set(), ""
+    async with serve("identity", **IN_STRIPS_ONLY) as served:
+        for file in STREAMED.values():
+            for _ in range(2):
+                damaged = bytearray(file)
+                where = RANDOM.integers(0, [len(file), 300], (8, 2)).min(axis=1)
+                for place in where[where < len(file)]:
+                    damaged[place] = RANDOM.integers(256)
+                try:
+                    await pasted(served, parts("identity", bytes(damaged), chunk=2**20))
+                except grpc.aio.AioRpcError as error:
+                    codes.add(error.code())
+                    said += (error.details() or "").lower()
+    assert codes <= {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.RESOURCE_EXHAUSTED}
+    assert "vips" not in said

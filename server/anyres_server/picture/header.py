@@ -21,7 +21,7 @@ from PIL.ImageFile import ImageFile
 
 from anyres_server.model import Size
 from anyres_server.picture.arriving import ByteFile
-from anyres_server.picture.image import open_file
+from anyres_server.picture.image import guarded, open_file
 from anyres_server.picture.pixels import refuse_deep
 
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two are BigTIFF
@@ -62,6 +62,10 @@ def read_header(file: ByteFile) -> Header:
     """
     image = open_file(file)
     refuse_deep(image)
+    return guarded("has a broken header", lambda: _described(image, file))
+
+
+def _described(image: ImageFile, file: ByteFile) -> Header:
     reason, strip_rows, extra = _READ_IN_STRIPS.get(image.format or "", _unknown)(image, file)
     orientation = _orientation(image)
     if not reason and orientation not in (_UPRIGHT, _MIRRORED):

@@ -141,7 +141,7 @@ def open_image(image: bytes | BinaryIO | Array, spec: ImageInput, max_pixels: in
     file = open_file(BytesIO(image) if isinstance(image, bytes) else image)
     size = file.height, file.width
     check_pixels(size, max_pixels)
-    return Opened(size, 2 * size[0] * size[1] * spec.channels, lambda: _decode(file, spec))
+    return Opened(size, decoding_bytes(size, spec), lambda: _decode(file, spec))
 
 
 def open_file(file: ReadableFile) -> ImageFile:
@@ -152,7 +152,7 @@ def open_file(file: ReadableFile) -> ImageFile:
     """
     # Pillow's own limit only warns, from 89 megapixels on, and is one for the whole process.
     Image.MAX_IMAGE_PIXELS = None
-    return _guarded("has a broken header", lambda: Image.open(file, formats=FORMATS))  # type: ignore[arg-type]
+    return guarded("has a broken header", lambda: Image.open(file, formats=FORMATS))  # type: ignore[arg-type]
 
 
 def check_files(spec: ImageInput) -> None:
@@ -173,7 +173,7 @@ def check_pixels(size: Size, max_pixels: int) -> None:
 def _decode(image: Image.Image, spec: ImageInput) -> Picture:
     refuse_deep(image)
     mode = "L" if spec.colour == "GRAY" else "RGB"
-    pixels = _guarded("is truncated or corrupt", lambda: _pixels(image, mode))
+    pixels = guarded("is truncated or corrupt", lambda: _pixels(image, mode))
     return Picture(pixels.reshape(*pixels.shape[:2], spec.channels), spec)
 
 
@@ -236,7 +236,7 @@ def _pixels(image: Image.Image, mode: str) -> Array:
     return np.asarray(flat if turn is None else flat.transpose(turn))
 
 
-def _guarded(trouble: str, read: Callable[[], T]) -> T:
+def guarded(trouble: str, read: Callable[[], T]) -> T:
     """Translate whatever Pillow raises: on broken files, that is almost anything."""
     try:
         return read()
