@@ -75,6 +75,8 @@ class Estimate:
     budget_bytes: int
     compute_s: float | None
     reason: str
+    reserved_bytes: int = 0
+    overhead: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -173,4 +173,6 @@ def estimate(response: pb.EstimateCostResponse) -> Estimate:
         budget_bytes=response.budget_bytes,
         compute_s=response.compute_s if response.HasField("compute_s") else None,
         reason=response.reason,
+        reserved_bytes=response.reserved_bytes,
+        overhead=response.overhead,
     )

@@ -229,7 +229,35 @@ async def test_an_estimate_says_what_a_size_would_cost_without_running_it(serve:
     assert estimate.route == pb.ROUTE_WHOLE
     assert (estimate.grid_size.height, estimate.grid_size.width) == (10, 20)
     assert estimate.activation_bytes >= 4 * (200 + 400)
-    assert not estimate.HasField("compute_s")
+    assert not estimate.HasField("compute_s")  # nothing has run
+    assert estimate.reserved_bytes == 10 * 20 * (2 + 1) + estimate.activation_bytes
+    assert estimate.overhead == 1
+
+
+async def test_an_estimate_of_tiles_is_what_the_prediction_then_does(serve: Any, png: Png) -> None:
+    size = pb.Size(height=150, width=170)
+    async with serve("stride4", memory_whole_image=2**16, memory_tile=2**16) as served:
+        estimate = await served.stub.EstimateCost(
+            pb.EstimateCostRequest(model_name="stride4", image_size=size)
+        )
+        answer = await served.predict("stride4", png(noise(150, 170)))
+    assert (answer.route, answer.pieces) == (estimate.route, estimate.pieces)
+    assert estimate.route == pb.ROUTE_TILED
+    assert 1 < estimate.overhead < 3
+
+
+async def test_pictures_that_are_too_much_are_foretold(serve: Any, png: Png) -> None:
+    """A quarter of the memory is for pictures: here 1 MiB, and 6 bytes a pixel while it decodes."""
+    size = pb.Size(height=600, width=600)
+    async with serve("stride4", memory_budget=2**22) as served:
+        estimate = await served.stub.EstimateCost(
+            pb.EstimateCostRequest(model_name="stride4", image_size=size)
+        )
+        code, text = await code_of(served.predict("stride4", png(noise(600, 600))))
+    assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert estimate.route == pb.ROUTE_REFUSED
+    assert "MiB of memory for pictures and results" in text
+    assert text.split("takes")[0] == estimate.reason.split("takes")[0]
 
 
 async def test_what_neither_fits_nor_tiles_is_refused_with_what_would_fit(

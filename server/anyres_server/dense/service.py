@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
+from math import prod
 from typing import Any, TypeAlias
 
 import grpc.aio
@@ -16,6 +17,7 @@ from anyres_server.dense.upload import Parts
 from anyres_server.errors import InvalidRequest
 from anyres_server.inference.canvas import Placed
 from anyres_server.inference.inference import Estimate, Inference
+from anyres_server.inference.pieces import computed_pixels
 from anyres_server.inference.strips import StripInference
 from anyres_server.model import (
     Array,
@@ -138,7 +140,7 @@ class DensePredictionService(pb_grpc.DensePredictionServiceServicer):
         size = request.image_size.height, request.image_size.width
         if min(size) < 1:
             raise InvalidRequest(f"image_size must be at least 1x1; got {size[0]}x{size[1]}")
-        return _estimate(await self._inference.estimate(model, size))
+        return _estimate(await self._inference.estimate(model, size), size)
 
     async def _predict(self, request: pb.PredictRequest) -> tuple[Part, ...]:
         model = self._repository.get(request.model_name, request.model_version)
@@ -225,7 +227,7 @@ def _response(prediction: Prediction) -> tuple[Part, ...]:
     return head, *_outputs(pb.PredictResponse.OUTPUTS_FIELD_NUMBER, prediction.outputs)
 
 
-def _estimate(estimate: Estimate) -> pb.EstimateCostResponse:
+def _estimate(estimate: Estimate, size: Size) -> pb.EstimateCostResponse:
     route = estimate.route
     return pb.EstimateCostResponse(
         route=ROUTES[route.kind],
@@ -236,6 +238,8 @@ def _estimate(estimate: Estimate) -> pb.EstimateCostResponse:
         budget_bytes=route.budget_bytes,
         compute_s=estimate.compute_s,
         reason=route.reason,
+        reserved_bytes=estimate.reserved_bytes,
+        overhead=computed_pixels(route.tiles) / prod(size),
     )
 
 

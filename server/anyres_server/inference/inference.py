@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 import numpy as np
@@ -34,7 +34,7 @@ from anyres_server.model import Array, Model, Plan, Prediction, Request, RouteKi
 from anyres_server.observe.asked import asked
 from anyres_server.observe.events import Answered
 from anyres_server.observe.tracing import passed
-from anyres_server.picture.image import check_pixels, open_image
+from anyres_server.picture.image import check_pixels, decoding_bytes, open_image
 from anyres_server.reduction.reduce import Reduction
 from anyres_server.routing.router import Route, Router
 from anyres_server.schedule.admission import Admission
@@ -44,10 +44,18 @@ IMAGES_IN_FLIGHT = 8  # of one request
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a size would cost: its route, its grid and, if the model has run before, seconds."""
+    """What a size would cost.
+
+    Attributes:
+        route: that it would take.
+        grid: of the answer.
+        reserved_bytes: at once at most: pixels, results, and the pieces that are under way.
+        compute_s: of the network; None before the model's first run.
+    """
 
     route: Route
     grid: Size
+    reserved_bytes: int
     compute_s: float | None
 
 
@@ -199,9 +207,14 @@ class Inference:
     async def estimate(self, model: Model, size: Size) -> Estimate:
         """What an image of this size would cost, without running it."""
         check_pixels(size, self._bounds.image_pixels)
-        route = await self._pieces.off_loop(self._router.route, model, size)
+        route: Route = await self._pieces.off_loop(self._router.route, model, size)
+        grid, pictures = model.grid(size), self._admission.pictures
+        held = decoding_bytes(size, model.card.input) + prod(grid)  # a class map's byte a cell
+        if held > pictures.total:
+            route = replace(route, kind=RouteKind.REFUSED, tiles=(), reason=pictures.refusal(held))
+        under_way = min(len(route.tiles), self._pieces.at_once) * route.activation_bytes
         seconds = self._pieces.seconds(model, route.tiles) if route.tiles else None
-        return Estimate(route, model.grid(size), seconds)
+        return Estimate(route, grid, held + under_way, seconds)
 
     async def _route(self, model: Model, size: Size) -> Route:
         route: Route = await self._pieces.off_loop(self._router.route, model, size)

@@ -161,6 +161,11 @@ def check_files(spec: ImageInput) -> None:
         raise InvalidRequest(_only_tensors(spec))
 
 
+def decoding_bytes(size: Size, spec: ImageInput) -> int:
+    """What an image of this size takes while it is decoded: as Pillow has it, and as pixels."""
+    return 2 * size[0] * size[1] * spec.channels
+
+
 def check_pixels(size: Size, max_pixels: int) -> None:
     """Refuse an image of more than `max_pixels` pixels."""
     if size[0] * size[1] > max_pixels:

@@ -88,15 +88,19 @@ class Budget:
             TooLarge: that is more than there ever will be.
         """
         if amount > self.total:
-            raise TooLarge(
-                f"this takes {mib(amount)} of memory for {self._what}, "
-                f"and the server has {mib(self.total)} for all"
-            )
+            raise TooLarge(self.refusal(amount))
         await self._take(amount)
         try:
             yield
         finally:
             self._give_back(amount)
+
+    def refusal(self, amount: int) -> str:
+        """Why more than there ever will be is refused."""
+        return (
+            f"this takes {mib(amount)} of memory for {self._what}, "
+            f"and the server has {mib(self.total)} for all"
+        )
 
     async def _take(self, amount: int) -> None:
         if not self._line and amount <= self._free:

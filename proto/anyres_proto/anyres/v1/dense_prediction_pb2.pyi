@@ -934,6 +934,8 @@ class EstimateCostResponse(_message.Message):
     BUDGET_BYTES_FIELD_NUMBER: _builtins.int
     COMPUTE_S_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    RESERVED_BYTES_FIELD_NUMBER: _builtins.int
+    OVERHEAD_FIELD_NUMBER: _builtins.int
     route: Global___Route.ValueType
     """The route it would take."""
     pieces: _builtins.int
@@ -948,6 +950,12 @@ class EstimateCostResponse(_message.Message):
     """Predicted compute time from what this model has run so far, in seconds; absent before that."""
     reason: _builtins.str
     """Why it would be refused, where it would be."""
+    reserved_bytes: _builtins.int
+    """What would be reserved at once at most, in bytes: pixels, a class map, pieces under way."""
+    overhead: _builtins.float
+    """Pixels that go through the network for each of the image: 1 in one piece, more in tiles, whose
+    halos overlap; 0 where it would be refused.
+    """
     @_builtins.property
     def grid_size(self) -> Global___Size:
         """The size of the output grid, in cells."""
@@ -963,10 +971,12 @@ class EstimateCostResponse(_message.Message):
         budget_bytes: _builtins.int = ...,
         compute_s: _builtins.float | None = ...,
         reason: _builtins.str = ...,
+        reserved_bytes: _builtins.int = ...,
+        overhead: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_compute_s", b"_compute_s", "compute_s", b"compute_s", "grid_size", b"grid_size"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_compute_s", b"_compute_s", "activation_bytes", b"activation_bytes", "budget_bytes", b"budget_bytes", "compute_s", b"compute_s", "grid_size", b"grid_size", "macs", b"macs", "pieces", b"pieces", "reason", b"reason", "route", b"route"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_compute_s", b"_compute_s", "activation_bytes", b"activation_bytes", "budget_bytes", b"budget_bytes", "compute_s", b"compute_s", "grid_size", b"grid_size", "macs", b"macs", "overhead", b"overhead", "pieces", b"pieces", "reason", b"reason", "reserved_bytes", b"reserved_bytes", "route", b"route"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__compute_s: _TypeAlias = _typing.Literal["compute_s"]  # noqa: Y015
     _WhichOneofArgType__compute_s: _TypeAlias = _typing.Literal["_compute_s", b"_compute_s"]  # noqa: Y015
