@@ -15,15 +15,15 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from anyres_analyzer import analyze
 from anyres_proto.anyres.v1 import dense_prediction_pb2_grpc as pb_grpc
-from anyres_server import machine
-from anyres_server.allocator import Freed, keep_freed
+from anyres_server.allocator import keep_freed
 from anyres_server.dense import service
 from anyres_server.dense.service import DensePredictionService
 from anyres_server.engine.session import open_engine
@@ -32,8 +32,8 @@ from anyres_server.inference.inference import Inference
 from anyres_server.inference.off_loop import OffLoop
 from anyres_server.inference.pieces import Pieces
 from anyres_server.inference.strips import StripInference, strip_inference
-from anyres_server.model import Array, LoadedNetwork, Model
-from anyres_server.observe.events import Tell, telling
+from anyres_server.model import LoadedNetwork, Model
+from anyres_server.observe.events import telling
 from anyres_server.observe.logs import log_to_stderr
 from anyres_server.observe.now import Lent
 from anyres_server.observe.prometheus import Scraped, prometheus
@@ -49,8 +49,7 @@ from anyres_server.routing.pace import Pace
 from anyres_server.routing.router import Limits, Router
 from anyres_server.rpc.front import Front, front
 from anyres_server.schedule.admission import Admission, Budget, admission
-from anyres_server.schedule.batching import Batcher, Run, computed
-from anyres_server.schedule.queue import BatchPolicy
+from anyres_server.schedule.running import scheduling
 from anyres_server.settings.per_model import ModelSettings
 from anyres_server.settings.settings import Settings
 
@@ -78,9 +77,9 @@ class Running:
 
 @asynccontextmanager
 async def running_server(
-    settings: Settings, *, opening: OpenEngine = open_engine
+    settings: Settings, *, opening: OpenEngine | None = None
 ) -> AsyncIterator[Running]:
-    """Load the models with `opening`, listen, and stop in good order when the block ends.
+    """Load the models (with `opening`), listen, and stop in good order when the block ends.
 
     Raises:
         StartFailed: the models' folder is not there, or the port is taken.
@@ -96,9 +95,7 @@ async def running_server(
         counted = stack.enter_context(_prometheus(settings, repository, admitted))
         tell = telling([counted.tell, statistics])
         entrance = await stack.enter_async_context(front(settings, SERVICES, tell))
-        freed = Freed(settings.memory.keep_freed, machine.resident_bytes)
-        await stack.enter_async_context(freed.watched())
-        batcher = await stack.enter_async_context(_batching(settings, networks, pace, tell, freed))
+        batcher = await stack.enter_async_context(scheduling(settings, networks, pace, tell))
         bounds = Bounds(settings.limits.image_pixels, settings.limits.message_bytes)
         lanes = settings.compute.threads + 1
         pieces = Pieces(admitted.activations, batcher, pace, OffLoop(pixels), lanes)
@@ -136,7 +133,7 @@ def run(settings: Settings, given: Iterable[str] = (), ignored: Iterable[str] = 
     asyncio.run(_serve(settings))
 
 
-def check(settings: Settings, *, opening: OpenEngine = open_engine) -> Models:
+def check(settings: Settings, *, opening: OpenEngine | None = None) -> Models:
     """Load and warm up every model, and read all that the settings name, without listening.
 
     Raises:
@@ -146,7 +143,7 @@ def check(settings: Settings, *, opening: OpenEngine = open_engine) -> Models:
     return asyncio.run(_checked(settings, opening))
 
 
-async def _checked(settings: Settings, opening: OpenEngine) -> Models:
+async def _checked(settings: Settings, opening: OpenEngine | None) -> Models:
     admitted = admission(settings.limits.requests, settings.memory.budget)
     with ThreadPoolExecutor(1, "loading") as loading:
         repository = _repository(settings, opening, loading, admitted, Pace().note)
@@ -177,10 +174,16 @@ def _at_a_signal(react: Callable[[], object]) -> None:
 
 
 def _repository(
-    settings: Settings, opening: OpenEngine, loading: Executor, admitted: Admission, note: Note
+    settings: Settings,
+    opening: OpenEngine | None,
+    loading: Executor,
+    admitted: Admission,
+    note: Note,
 ) -> Repository:
+    opens = opening or partial(open_engine, spin=settings.compute.spin)
+
     def opened(path: Path, model: ModelSettings) -> LoadedNetwork:
-        return opening(path, threads=settings.compute.threads)
+        return opens(path, threads=settings.compute.threads)
 
     return repository_of(
         settings.models,
@@ -190,32 +193,6 @@ def _repository(
         lent=admitted.activations.lent,
         note=note,
     )
-
-
-@asynccontextmanager
-async def _batching(
-    settings: Settings, networks: Executor, pace: Pace, tell: Tell, freed: Freed
-) -> AsyncIterator[Batcher]:
-    def compute(run: Run) -> tuple[Array, ...]:
-        try:
-            return computed(run)
-        finally:
-            freed.look()
-
-    async def engine(run: Run) -> tuple[Array, ...]:
-        return await asyncio.get_running_loop().run_in_executor(networks, compute, run)
-
-    policy = BatchPolicy(
-        settings.batching.max_size, settings.batching.max_pixels, settings.batching.max_delay_s
-    )
-    batcher = Batcher(engine, policy, pace, tell, processors=settings.compute.threads)
-    task = asyncio.create_task(batcher.run())
-    try:
-        yield batcher
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
 
 
 def _router(settings: Settings, admitted: Admission) -> Router:

@@ -60,3 +60,12 @@ def test_a_file_that_is_no_network_is_broken_and_says_so_without_its_place(tmp_p
         open_engine(path, threads=1)
     assert "net.onnx" in str(caught.value)
     assert str(tmp_path) not in str(caught.value)
+
+
+async def test_a_server_whose_threads_spin_says_the_same(serve: Any, png: Any) -> None:
+    image = png(np.random.default_rng(0).integers(0, 256, (32, 48, 3), np.uint8))
+    said = []
+    for spin in (True, False):
+        async with serve("unet", compute_threads=2, compute_spin=spin) as served:
+            said.append((await served.predict("unet", image)).outputs)
+    assert said[0] == said[1]

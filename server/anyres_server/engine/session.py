@@ -8,7 +8,7 @@ through the wide session and share its threads.
 
 Resident memory decides how many images a server can hold, so the CPU arena (which keeps what it
 once took) and the memory pattern (one more block a new input shape) are off; every size is a new
-one here. Threads sleep between runs instead of spinning: several models share the processors. They
+one here. Threads sleep between runs unless they are told to spin: models share the processors. They
 are each session's own, because those of ONNX Runtime's global pool cannot be told to sleep; only
 one wide run is under way at a time, so they do not get in each other's way.
 """
@@ -130,9 +130,9 @@ class _File:
         """Of all of them."""
         return self.path.stat().st_size + sum(map(len, self.beside.values()))
 
-    def session(self, threads: int) -> ort.InferenceSession:
-        """Load it, for runs of so many threads."""
-        options = _options(threads)
+    def session(self, threads: int, *, spin: bool = False) -> ort.InferenceSession:
+        """Load it, for runs of so many threads, which spin between nodes and runs or sleep."""
+        options = _options(threads, spin=spin)
         if self.beside:
             contents = list(self.beside.values())
             options.add_external_initializers_from_files_in_memory(
@@ -147,14 +147,19 @@ class _File:
             ) from error
 
 
-def open_engine(path: Path, threads: int) -> Engine:
+def open_engine(path: Path, threads: int, *, spin: bool = False) -> Engine:
     """Load an ONNX file for CPUs.
+
+    Args:
+        path: of the file.
+        threads: of a wide run.
+        spin: whether they wait for work at full speed, or sleep.
 
     Raises:
         ModelBroken: it cannot be loaded, or its input or outputs are none that are served.
     """
     file = _File(path, weights_beside(path))
-    wide = file.session(threads)
+    wide = file.session(threads, spin=spin)
     _check(wide)
     twice = threads > 1 and file.bytes <= NARROW_BYTES
     return Engine(wide, file.session(1) if twice else wide, path.name)
@@ -169,12 +174,12 @@ def _check(session: ort.InferenceSession) -> None:
             raise ModelBroken(f"{output.name!r} is a {output.type}; given are tensors of numbers")
 
 
-def _options(threads: int) -> ort.SessionOptions:
+def _options(threads: int, *, spin: bool) -> ort.SessionOptions:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.enable_cpu_mem_arena = False
     options.enable_mem_pattern = False
     options.log_severity_level = 4  # its errors come as exceptions too, and are logged here
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spin)))
     return options

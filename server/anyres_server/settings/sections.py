@@ -26,6 +26,10 @@ class Compute(Section):
     threads: int = Field(
         default_factory=machine.processors, ge=1, description="threads that compute, in all"
     )
+    spin: bool = Field(
+        default=False,
+        description="whether they wait for work at full speed: sooner there, and never idle",
+    )
 
 
 class Memory(Section):
