@@ -313,7 +313,8 @@ async def test_a_mount_that_went_away_takes_nothing_with_it(
             await until(lambda: "as if unmounted; what is loaded stays" in caplog.text)
             assert await answer(served, image) == 1
             put(Path(bare) / "other.onnx", 2)
-            await until(lambda: entry(served) is None)
+            await until(lambda: isinstance(entry(served, "other"), Model))
+            assert entry(served) is None
             assert await answer(served, image, "other") == 2
 
 

@@ -39,6 +39,17 @@ async def test_the_servers_policy_holds_for_every_model(
         assert list(running.server.repository.models.get("net", {})) == served
 
 
+async def test_that_a_version_is_missing_is_said_once(serve: Any, three: Path, caplog: Any) -> None:
+    async with serve(repository_versions=[3]) as running:
+        repository = running.server.repository
+        for _ in range(3):
+            await repository.refresh()
+        assert caplog.text.count("net is to be served in version 3, which is not there") == 1
+        put(three / "net" / "3" / "model.onnx", 3)
+        await repository.refresh()
+        assert list(repository.versions("net")) == ["3"]
+
+
 async def test_a_models_own_policy_goes_before_the_servers(serve: Any, three: Path) -> None:
     (three / "net" / "model.toml").write_text("versions = [1]\n")
     async with serve(repository_versions="latest") as running:

@@ -190,9 +190,11 @@ class Repository:
     def _show(self, name: str, kept: Kept) -> None:
         """Swap the snapshot, if anything that can be asked is different."""
         rest = {other: its for other, its in self._kept.items() if other != name}
-        self._kept = dict(sorted((rest | ({name: kept} if kept.versions else {})).items()))
+        there = {name: kept} if kept.versions or kept.seen else {}
+        self._kept = dict(sorted((rest | there).items()))
         if self._models.get(name, {}) != kept.entries:
-            self._models = MappingProxyType({n: k.entries for n, k in self._kept.items()})
+            asked = {name: kept.entries for name, kept in self._kept.items() if kept.versions}
+            self._models = MappingProxyType(asked)
             self._tell()
 
     def _tell(self) -> None:
