@@ -1,6 +1,6 @@
 """A picture far larger than memory through a real server: its peak, its speed, bytes up and down.
 
-    python benchmarks/huge.py [--sides 30000x30000] [--kinds raw,png,jpeg,tiff] [--model M.onnx]
+    python -m benchmarks.huge [--sides 30000x30000] [--kinds raw,png,jpeg,tiff] [--model M.onnx]
 
 The picture is made a strip at a time (raw), or written by libvips in bounded memory to a temporary
 folder first; a server process of its own reads it. Without a model a small network is made: two
