@@ -81,7 +81,10 @@ def test_the_help_of_a_command_ends_with_an_example(anyres: Any, command: str) -
         (["predict", "gone.png", "--overlay"], "anyres predict: --overlay needs --save"),
         (["predict", "x.png", "--output", "mask"], "anyres predict: there is no output 'mask'"),
         (["models", "nobody"], "anyres models: no model 'nobody'; there are things, zones"),
-        (["batch", "nowhere", "--out", "o", "--model", "zones"], "anyres batch: there is no folder"),
+        (
+            ["batch", "nowhere", "--out", "o", "--model", "zones"],
+            "anyres batch: there is no folder",
+        ),
         (["batch", ".", "--out", ".", "--model", "zones"], "anyres batch: the results need"),
         (["batch", ".", "--out", "o", "--model", "nobody"], "anyres batch: there is no model"),
         (["batch", ".", "--out", "o"], "anyres batch: Missing option '--model'"),

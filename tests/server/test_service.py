@@ -247,7 +247,7 @@ async def test_an_estimate_of_tiles_is_what_the_prediction_then_does(serve: Any,
 
 
 async def test_pictures_that_are_too_much_are_foretold(serve: Any, png: Png) -> None:
-    """A quarter of the memory is for pictures: here 1 MiB, and 6 bytes a pixel while it decodes."""
+    """Half of the memory is for pictures: here 2 MiB, and 6 bytes a pixel while it decodes."""
     size = pb.Size(height=600, width=600)
     async with serve("stride4", memory_budget=2**22) as served:
         estimate = await served.stub.EstimateCost(

@@ -139,8 +139,8 @@ class Admission:
 
 
 def admission(max_requests: int, memory_bytes: int) -> Admission:
-    """A gate and budgets; a quarter of the memory is for pictures, the rest for activations."""
-    pictures = memory_bytes // 4
+    """A gate and budgets; half of the memory is for pictures and results, half for activations."""
+    pictures = memory_bytes // 2
     return Admission(
         Gate(max_requests),
         Budget(pictures, "pictures and results"),
