@@ -2,6 +2,7 @@
 
     python -m benchmarks.tiles [--size 10800x5400] [--budget 1GiB] [MODEL.onnx ...]
 
+Without models, U-Nets of two widths are exported first, with random weights.
 The server is a process of its own with that budget; whole images of a size that fits go through it
 before and after the large one, and the time per pixel is compared with the median of theirs. The
 answers of tiles are held against whole images of a size that can go both ways: how many cells
@@ -37,6 +38,7 @@ from anyres_client.prediction import Prediction
 
 MIB = 2**20
 ROUNDS = 5
+WIDTHS = (16, 32)
 COLUMNS = ("model", "size", "tiles", "seconds", "MP/s", "time/pixel", "rest MiB", "peak MiB")
 
 
@@ -108,7 +110,7 @@ def equal(model: Path, size: Size) -> list[str]:
     image = picture(size, seed=1)
     found: list[NDArray[np.float32]] = []
     pieces = 0
-    for tile in ("1GiB", "8MiB"):
+    for tile in ("8GiB", "256MiB"):
         with server(model, memory_whole_image=tile, memory_tile=tile) as (_, client):
             prediction = client.predict(image, model="network", output="logits")
             found.append(prediction.logits)
@@ -120,6 +122,15 @@ def equal(model: Path, size: Size) -> list[str]:
     return [model.stem, size_text(size), str(pieces), f"{apart:.1e}", f"{alike:.2%}", f"{same:.4%}"]
 
 
+def unets(folder: Path) -> Iterator[Path]:
+    """Files of the U-Nets that are measured where none is given."""
+    for width in WIDTHS:
+        words = ["export", "zoo:unet", "--out", str(folder), "--arg", f"width={width}"]
+        words += ["--arg", "in_channels=3", "--arg", "classes=6"]
+        subprocess.run([sys.executable, "-m", "anyres_client.main", *words], check=True)
+        yield (folder / "unet.onnx").rename(folder / f"unet_{width}.onnx")
+
+
 def main(
     models: Annotated[list[Path] | None, typer.Argument(metavar="[MODEL.onnx ...]")] = None,
     size: Annotated[str, typer.Option(help="Of the picture that does not fit.")] = "10800x5400",
@@ -128,15 +139,16 @@ def main(
 ) -> None:
     """Print both tables."""
     console = Console(width=110)
-    given = models or [Path("out/models/climate_unet.onnx")]
-    table = Table(*COLUMNS, box=None, pad_edge=False)
-    for model in given:
-        table.add_row(*row(model, size_of(size), size_of(whole), budget))
-    console.print(table)
-    exact = Table("model", "size", "tiles", "worst", "bit for bit", "same class", box=None)
-    for model in given:
-        exact.add_row(*equal(model, (1000, 1400)))
-    console.print(exact)
+    with tempfile.TemporaryDirectory() as folder:
+        given = models or list(unets(Path(folder)))
+        table = Table(*COLUMNS, box=None, pad_edge=False)
+        for model in given:
+            table.add_row(*row(model, size_of(size), size_of(whole), budget))
+        console.print(table)
+        exact = Table("model", "size", "tiles", "worst", "bit for bit", "same class", box=None)
+        for model in given:
+            exact.add_row(*equal(model, (2400, 3200)))
+        console.print(exact)
 
 
 if __name__ == "__main__":

@@ -196,7 +196,7 @@ async def full_disk(ground: Ground, served: Served, folder: Path) -> str:
             stderr=subprocess.DEVNULL,
         )
         assert await copying.wait() != 0, "the disk was to be full"
-        assert target.stat().st_size < whole
+        assert (size := target.stat().st_size) < whole, f"{target}: {size} of {whole} bytes"
         await asyncio.sleep(ground.every_s)
     return f"{ground.times} copies broke off"
 

@@ -7,6 +7,7 @@ ServingError
 ├── RegionTaken       choose another name for it, or unregister the one that has it
 ├── Unserved          do without: this server is not set up for it
 ├── ModelBroken       repair the model's file, or ask for another model
+│   └── ProviderMissing   install what it is to run with
 ├── NoToken           say who you are
 ├── Forbidden         ask for what your token allows
 ├── Overloaded        try again later
@@ -69,6 +70,10 @@ class ModelBroken(ServingError):
     """The model is in the repository, but its file cannot be served."""
 
     problem = Problem.NOT_READY
+
+
+class ProviderMissing(ModelBroken):
+    """What a model is to be run with is not installed, or cannot do what is asked of it."""
 
 
 class Overloaded(ServingError):

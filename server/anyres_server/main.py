@@ -26,7 +26,9 @@ from anyres_proto.anyres.v1 import dense_prediction_pb2_grpc as pb_grpc
 from anyres_server.allocator import keep_freed
 from anyres_server.dense import service
 from anyres_server.dense.service import DensePredictionService
+from anyres_server.engine.providers import execution_of, provider_of
 from anyres_server.engine.session import open_engine
+from anyres_server.errors import ProviderMissing, StartFailed
 from anyres_server.inference.bounds import Bounds
 from anyres_server.inference.inference import Inference
 from anyres_server.inference.off_loop import OffLoop
@@ -39,6 +41,7 @@ from anyres_server.observe.now import Lent
 from anyres_server.observe.prometheus import Scraped, prometheus
 from anyres_server.oip import service as oip
 from anyres_server.oip.statistics import Statistics
+from anyres_server.repository.agreement import Agreement
 from anyres_server.repository.entries import Models, newest
 from anyres_server.repository.loading import loader
 from anyres_server.repository.opening import repository_of
@@ -85,6 +88,7 @@ async def running_server(
         StartFailed: the models' folder is not there, or the port is taken.
     """
     async with AsyncExitStack() as stack:
+        _check_provider(settings)
         pixels = stack.enter_context(ThreadPoolExecutor(settings.compute.threads, "pixels"))
         networks = stack.enter_context(ThreadPoolExecutor(settings.compute.threads, "networks"))
         loading = stack.enter_context(ThreadPoolExecutor(1, "loading"))
@@ -144,6 +148,7 @@ def check(settings: Settings, *, opening: OpenEngine | None = None) -> Models:
 
 
 async def _checked(settings: Settings, opening: OpenEngine | None) -> Models:
+    _check_provider(settings)
     admitted = admission(settings.limits.requests, settings.memory.budget)
     with ThreadPoolExecutor(1, "loading") as loading:
         repository = _repository(settings, opening, loading, admitted, Pace().note)
@@ -173,6 +178,14 @@ def _at_a_signal(react: Callable[[], object]) -> None:
         asyncio.get_running_loop().add_signal_handler(number, react)
 
 
+def _check_provider(settings: Settings) -> None:
+    """What all models are run with must be there, or nothing starts."""
+    try:
+        provider_of(execution_of(settings.compute, ModelSettings()))
+    except ProviderMissing as error:
+        raise StartFailed(f"compute.provider: {error}") from error
+
+
 def _repository(
     settings: Settings,
     opening: OpenEngine | None,
@@ -180,16 +193,25 @@ def _repository(
     admitted: Admission,
     note: Note,
 ) -> Repository:
-    opens = opening or partial(open_engine, spin=settings.compute.spin)
+    compute = settings.compute
 
-    def opened(path: Path, model: ModelSettings) -> LoadedNetwork:
-        return opens(path, threads=settings.compute.threads)
+    def opened(path: Path, own: ModelSettings) -> LoadedNetwork:
+        threads = own.threads or compute.threads
+        if opening:
+            return opening(path, threads=threads)
+        return open_engine(path, threads, execution_of(compute, own))
+
+    judge = Agreement(
+        partial(execution_of, compute),
+        lambda path: open_engine(path, compute.threads),
+        compute.agreement,
+    )
 
     return repository_of(
         settings.models,
         settings.repository,
         pool=loading,
-        load=loader(opened, analyze),
+        load=loader(opened, analyze, judge),
         lent=admitted.activations.lent,
         note=note,
     )

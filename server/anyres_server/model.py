@@ -80,6 +80,32 @@ class Stop:
                 self._listener = None
 
 
+@dataclass(frozen=True)
+class Execution:
+    """What runs a network, and how.
+
+    Attributes:
+        provider: "cpu" or another of `engine.providers`.
+        precision: in which it computes: "f32" is exact, the others are the provider's.
+        spin: whether its threads wait for work at full speed.
+        options: of ONNX Runtime for this provider, over those that follow from the rest.
+    """
+
+    provider: str = "cpu"
+    precision: str = "f32"
+    spin: bool = False
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def usual(self) -> bool:
+        """Whether it is what others are held against: the processor, exactly."""
+        return (self.provider, self.precision) == ("cpu", "f32")
+
+    def __str__(self) -> str:
+        """In words."""
+        return f"{self.provider} {self.precision}"
+
+
 class Network(Protocol):
     """A loaded network: images in, as its input is, and outputs out. Blocks while it computes."""
 
@@ -123,6 +149,8 @@ class Model:
     cost_of: CostFunction
     network: Network
     settings: ModelSettings = field(default_factory=ModelSettings)
+    execution: Execution = field(default_factory=Execution)
+    agreement: float | None = None  # of its classes with the usual execution's, where they differ
 
     def cost(self, size: Size, *, batch: int = 1) -> Cost:
         """What a size costs.

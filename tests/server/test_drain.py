@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -20,12 +19,13 @@ from numpy.typing import NDArray
 
 from anyres_proto.anyres.v1 import dense_prediction_pb2 as pb
 from anyres_proto.anyres.v1.dense_prediction_pb2_grpc import DensePredictionServiceStub
+from anyres_server.engine.session import open_engine
 from anyres_server.main import running_server
 from anyres_server.settings.settings import Settings
 
 Png = Callable[[NDArray[Any]], bytes]
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
-OPEN: Any = inspect.signature(running_server).parameters["opening"].default
+OPEN: Any = open_engine
 
 
 class Held:

@@ -22,10 +22,10 @@ def test_what_would_be_served_is_a_table_and_exit_code_zero(
         out = run(capsys, "serve", "--check", models, "--port", taken.getsockname()[1])
     assert (out.code, out.err) == (0, "")
     rows = [line.split() for line in out.out.splitlines()]
-    assert rows[0] == ["model", "version", "served", "width", "height", "task"]
+    assert rows[0] == ["model", "version", "served", "width", "height", "task", "runs", "with"]
     assert rows[1][:3] == ["net", "3", "yes"]
     assert rows[2][:3] == ["unet", "1", "yes"]
-    assert rows[2][-1] == "segmentation"
+    assert rows[2][-3:] == ["segmentation", "cpu", "f32"]
     assert rows[-1] == "2 of 2 can be served".split()
 
 
@@ -37,8 +37,12 @@ def test_a_model_that_cannot_be_served_is_told_and_exit_code_one(models: Path, c
     out = run(capsys, "serve", "--check", models)
     assert out.code == 1
     lines = out.out.splitlines()
-    assert "broken.onnx is not an ONNX model" in lines[1]
-    assert "told.toml:1: there is no setting max_batch" in lines[3]
+    assert [line.split()[:3] for line in lines[1:4:2]] == [
+        ["broken", "1", "no"],
+        ["told", "1", "no"],
+    ]
+    assert lines[4].startswith("broken 1: broken.onnx is not an ONNX model")
+    assert lines[5].startswith("told 1: told.toml:1: there is no setting max_batch")
     assert lines[-1].strip() == "1 of 3 can be served"
 
 

@@ -215,7 +215,7 @@ async def test_tiles_are_low_where_two_bands_would_not_fit(serve: Any) -> None:
     tiles = {"memory_whole_image": 2**18, "memory_tile": 2**18, "uploads_chunk_bytes": 2**14}
     async with serve("unet", **tiles) as served:
         plenty, wanted = await pasted(served, raw("unet", pixels, *LOGITS))
-    async with serve(memory_budget=14 * 2**20, **tiles) as served:
+    async with serve(memory_budget=7 * 2**20, **tiles) as served:
         tight, maps = await pasted(served, raw("unet", pixels, *LOGITS))
     assert tight.pieces > plenty.pieces > 1
     np.testing.assert_allclose(maps[LOGITS[0]], wanted[LOGITS[0]], atol=1e-5)

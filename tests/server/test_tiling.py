@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from itertools import product
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from anyres_analyzer import Cost
+from anyres_analyzer.tiling.plan import AxisRule
 from anyres_proto.card import AxisContract, AxisTiling, Card, ImageInput, Output, SizeContract
 from anyres_proto.card import Tiling as TilingRule
 from anyres_server.model import Array, Model, RouteKind
+from anyres_server.routing.cores import Axis, Cutter
 from anyres_server.routing.router import Limits, Route, Router
 
 HALO = 20
@@ -78,9 +83,41 @@ def test_every_tile_fits_its_budget_and_the_budget_is_used(size: tuple[int, int]
     assert found.macs == sum(costs) // 10
 
 
-def test_cores_are_four_halos_wide_where_the_whole_image_budget_allows_it() -> None:
-    found = route((5000, 5000), model(), memory=MANY, whole=2_000_000, tile=100_000)
-    assert min(widths(found)) >= 4 * 2 * HALO - ALIGNMENT
+def test_tiles_grow_beyond_their_budget_until_halos_are_cheap() -> None:
+    found = route((5000, 5000), model(), memory=MANY, whole=9_000_000, tile=100_000)
+    assert 100_000 < found.activation_bytes <= 6_400_000
+    assert found.macs <= 8 / 7 * 5000**2
+    tight = route((5000, 5000), model(), memory=MANY, whole=200_000, tile=100_000)
+    assert 100_000 < tight.activation_bytes <= 200_000
+
+
+def test_a_ribbon_is_cut_across_only() -> None:
+    found = route((100, 20_000), model(), memory=MANY, whole=1_000_000, tile=1_000_000)
+    assert {(tile.rows.start, tile.rows.stop) for tile in found.tiles} == {(0, 100)}
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.tuples(st.integers(40, 200), st.integers(40, 200)),
+    st.integers(0, 12),
+    st.sampled_from([1, 2, 4, 8]),
+    st.integers(100, 20_000),
+)
+def test_no_cut_that_fits_computes_much_less(
+    size: tuple[int, int], halo: int, alignment: int, budget: int
+) -> None:
+    rule = AxisRule(alignment, halo, halo)
+    rows, columns = (Axis(side, rule) for side in size)
+    cutter = Cutter(rows, columns, lambda tile: tile[0] * tile[1])
+    all_cuts = product(range(alignment, 208, alignment), repeat=2)
+    fitting = [
+        core for core in all_cuts if rows.longest(core[0]) * columns.longest(core[1]) <= budget
+    ]
+    found = cutter.within(budget)
+    assert (found is None) == (not fitting)
+    if found:
+        assert rows.longest(found[0]) * columns.longest(found[1]) <= budget
+        assert cutter.computed(found) <= 1.2 * min(map(cutter.computed, fitting))
 
 
 def test_cores_share_an_axis_evenly_so_that_no_sliver_is_left() -> None:

@@ -12,10 +12,17 @@ from anyres_server.repository.entries import Entry, Models
 
 def table(models: Models) -> Table:
     """One row a version."""
-    shown = Table("model", "version", "served", "width", "height", "task", box=None)
+    shown = Table("model", "version", "served", "width", "height", "task", "runs with", box=None)
     for entry in entries(models):
         shown.add_row(entry.name, entry.version, *_row(entry))
     return shown
+
+
+def reasons(models: Models) -> Iterator[str]:
+    """A line for each version that cannot be served."""
+    for entry in entries(models):
+        if not isinstance(entry, Model):
+            yield f"{entry.name} {entry.version}: {entry.reason}"
 
 
 def verdict(models: Models) -> str:
@@ -40,6 +47,8 @@ def entries(models: Models) -> Iterator[Entry]:
 
 def _row(entry: Entry) -> tuple[str, ...]:
     if not isinstance(entry, Model):
-        return (f"[red]no[/]: {entry.reason}",)
+        return ("[red]no[/]",)
     sizes = entry.card.sizes
-    return ("[green]yes[/]", sizes.width.expected(), sizes.height.expected(), entry.card.task)
+    agreement = "" if entry.agreement is None else f", {entry.agreement:.2%} as the CPU"
+    sides = sizes.width.expected(), sizes.height.expected()
+    return "[green]yes[/]", *sides, entry.card.task, f"{entry.execution}{agreement}"

@@ -157,11 +157,13 @@ def _run(read: Read) -> None:
 def _check(read: Read) -> None:
     from rich.console import Console
 
-    from anyres_server.commands.checked import all_work, table, verdict
+    from anyres_server.commands.checked import all_work, reasons, table, verdict
     from anyres_server.main import check
 
     models = check(read.settings)
     console = Console()
     console.print(table(models))
+    for line in reasons(models):
+        typer.echo(line)
     console.print(verdict(models), highlight=False)
     raise typer.Exit(0 if all_work(models) else 1)

@@ -1,4 +1,4 @@
-"""ONNX Runtime: opens a file, runs it, stops it, translates its errors.
+"""ONNX Runtime: opens a file with a provider, runs it, stops it, translates its errors.
 
 A network is one graph in two sessions: a wide one, whose runs use all threads, for when there is
 one piece to do; and a narrow one, whose runs stay in the thread that calls, so that several pieces
@@ -25,8 +25,15 @@ import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from anyres_server.engine.beside import weights_beside
-from anyres_server.errors import InferenceFailed, ModelBroken, Overloaded, Stopped
-from anyres_server.model import Array, Stop
+from anyres_server.engine.providers import asked_of
+from anyres_server.errors import (
+    InferenceFailed,
+    ModelBroken,
+    Overloaded,
+    ProviderMissing,
+    Stopped,
+)
+from anyres_server.model import Array, Execution, Stop
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +58,7 @@ GIVEN = tuple(
         *("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64"),
     )
 )
+USUAL = Execution()
 NARROW_BYTES = 2**29  # of a model's files, up to which its weights may be held twice
 
 
@@ -130,39 +138,51 @@ class _File:
         """Of all of them."""
         return self.path.stat().st_size + sum(map(len, self.beside.values()))
 
-    def session(self, threads: int, *, spin: bool = False) -> ort.InferenceSession:
-        """Load it, for runs of so many threads, which spin between nodes and runs or sleep."""
-        options = _options(threads, spin=spin)
+    def session(
+        self, threads: int, execution: Execution, *, narrow: bool = False
+    ) -> ort.InferenceSession:
+        """Load it, for runs of so many threads, or for so many runs at once of one each."""
+        alone = narrow and execution.provider == "cpu"
+        options = _options(1 if alone else threads, spin=execution.spin and not narrow)
         if self.beside:
             contents = list(self.beside.values())
             options.add_external_initializers_from_files_in_memory(
                 list(self.beside), contents, list(map(len, contents))
             )
+        asked = asked_of(execution, threads, narrow=narrow)
         try:
-            return ort.InferenceSession(self.path, options, ["CPUExecutionProvider"])
+            session = ort.InferenceSession(self.path, options, [asked])
         except ORT_ERRORS as error:
             log.warning("%s cannot be loaded: %s", self.path, error)
             raise ModelBroken(
                 f"{self.path.name} cannot be loaded; the server's log says why"
             ) from error
+        if asked[0] not in session.get_providers():
+            raise ProviderMissing(
+                f"the provider {execution.provider!r} is installed and does not start: its device "
+                f"or a library is missing, or an option is wrong; ONNX Runtime says why on stderr"
+            )
+        return session
 
 
-def open_engine(path: Path, threads: int, *, spin: bool = False) -> Engine:
-    """Load an ONNX file for CPUs.
+def open_engine(path: Path, threads: int, execution: Execution = USUAL) -> Engine:
+    """Load an ONNX file.
 
     Args:
         path: of the file.
-        threads: of a wide run.
-        spin: whether they wait for work at full speed, or sleep.
+        threads: of a wide run, and narrow runs at once.
+        execution: what runs it, and how.
 
     Raises:
         ModelBroken: it cannot be loaded, or its input or outputs are none that are served.
+        ProviderMissing: it is to be run with what is not there.
     """
     file = _File(path, weights_beside(path))
-    wide = file.session(threads, spin=spin)
+    wide = file.session(threads, execution)
     _check(wide)
-    twice = threads > 1 and file.bytes <= NARROW_BYTES
-    return Engine(wide, file.session(1) if twice else wide, path.name)
+    twice = threads > 1 and file.bytes <= NARROW_BYTES and execution.provider != "cuda"
+    narrow = file.session(threads, execution, narrow=True) if twice else wide
+    return Engine(wide, narrow, path.name)
 
 
 def _check(session: ort.InferenceSession) -> None:

@@ -103,6 +103,9 @@ def properties(model: Model) -> Iterator[tuple[str, str]]:
         yield f"{name}_reason", axis.reason
     yield "tiling", "exact" if card.tiling.exact else _breaker(card)
     yield "task", card.task
+    yield "execution", str(model.execution)
+    if model.agreement is not None:
+        yield "agreement", f"{model.agreement:.6f}"
     yield "input_layout", card.input.layout
     yield "input_datatypes", ",".join(datatypes_taken(card.input))
     yield "output_meaning", card.output.meaning

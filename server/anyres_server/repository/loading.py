@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 OpenEngine: TypeAlias = Callable[[Path, ModelSettings], LoadedNetwork]
 Analyze: TypeAlias = Callable[[Path], Analysis]
 Load: TypeAlias = Callable[[Found, ModelSettings], Entry]
+Judge: TypeAlias = Callable[[Model, Path], Entry]
 
 # Of a model's files. ONNX Runtime holds up to six copies while it opens them (measured with 140 MiB
 # of convolutions: five with the weights in the file, six with the weights beside it), and two
@@ -34,12 +35,16 @@ def loading_bytes(found: Found) -> tuple[int, ...]:
     return tuple(copies * found.bytes for copies in COPIES)
 
 
-def loader(open_engine: OpenEngine, analyze: Analyze) -> Load:
-    """What loads models, whatever their files do to it."""
+def _good(model: Model, _: Path) -> Entry:
+    return model
+
+
+def loader(open_engine: OpenEngine, analyze: Analyze, judge: Judge = _good) -> Load:
+    """What loads models, whatever their files do to it; `judge` has the last word on one."""
 
     def load(found: Found, settings: ModelSettings) -> Entry:
         try:
-            return _load(found, settings, open_engine, analyze)
+            return judge(_load(found, settings, open_engine, analyze), found.path)
         except (ServingError, AnalysisError) as error:
             return _broken(found, str(error))
         except OSError as error:

@@ -2,25 +2,22 @@
 
 A size whose predicted activations stay below the whole-image budget goes in one piece. A larger
 one goes in tiles (drawn in `anyres_analyzer.tiling.plan`) if the card says that they are exact,
-else in one piece as long as the memory budget allows it. Cores are as large as the tile budget
-allows and, because a halo is computed twice, at least four halos wide where the whole-image budget
-allows that.
+else in one piece as long as the memory budget allows it. `cores` finds how large they should be.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass
-from math import ceil, lcm
 from typing import TypeAlias
 from weakref import WeakKeyDictionary
 
-from anyres_analyzer.tiling.plan import AxisRule, AxisTile, Tile, plan, plan_axis
+from anyres_analyzer.tiling.plan import AxisRule, AxisTile, Tile, plan
 from anyres_proto.card import AxisContract, AxisTiling
 from anyres_server.machine import mib
 from anyres_server.model import Model, RouteKind, Size
+from anyres_server.routing.cores import Axis, Cutter
 
-HALOS_PER_CORE = 4
 REMEMBERED = 1024  # sizes of a model
 
 
@@ -30,7 +27,7 @@ class Limits:
 
     memory: int  # of all pieces that run at once
     whole_image: int  # above this, tiles are tried
-    tile: int  # of one tile, where that leaves room for a sensible core
+    tile: int  # of one tile, where its halos are not dear then
 
 
 @dataclass(frozen=True)
@@ -102,32 +99,10 @@ class Router:
         rules = tile_rules(model)
         if rules is None:
             return ()
-        unit = lcm(*(rule.alignment for rule in rules))
-        units = self._core_units(model, size, rules, unit)
-        if not units:
-            return ()
-        core = tuple(
-            _balanced(side, units * unit, rule) for side, rule in zip(size, rules, strict=True)
-        )
-        return plan(size, (core[0], core[1]), rules)
-
-    def _core_units(self, model: Model, size: Size, rules: Rules, unit: int) -> int:
-        """How many alignments wide a square core should be; 0 where not even one fits."""
-
-        def most(budget: int) -> int:
-            fits, too_many = 0, ceil(max(size) / unit) + 1
-            while too_many - fits > 1:
-                middle = (fits + too_many) // 2
-                tile = _largest_tile(size, middle * unit, rules)
-                if model.cost(tile).activation_bytes <= budget:
-                    fits = middle
-                else:
-                    too_many = middle
-            return fits
-
-        halo = max(rule.halo_before + rule.halo_after for rule in rules)
-        sensible = ceil(HALOS_PER_CORE * halo / unit)
-        return max(most(self._limits.tile), min(sensible, most(self._limits.whole_image)))
+        rows, columns = (Axis(side, rule) for side, rule in zip(size, rules, strict=True))
+        cutter = Cutter(rows, columns, lambda tile: model.cost(tile).activation_bytes)
+        core = cutter.best(self._limits.tile, self._limits.whole_image)
+        return plan(size, core, rules) if core else ()
 
 
 Rules: TypeAlias = tuple[AxisRule, AxisRule]
@@ -145,20 +120,6 @@ def _rule(tiling: AxisTiling, contract: AxisContract) -> AxisRule:
     return AxisRule(
         tiling.alignment, tiling.halo_before, tiling.halo_after, contract.minimum, contract.step
     )
-
-
-def _largest_tile(size: Size, core: int, rules: Rules) -> Size:
-    height, width = (
-        max(tile.stop - tile.start for tile in plan_axis(side, core, rule))
-        for side, rule in zip(size, rules, strict=True)
-    )
-    return height, width
-
-
-def _balanced(side: int, core: int, rule: AxisRule) -> int:
-    """As many cores as `core` would give, but of equal width: no sliver at the end."""
-    share = ceil(side / ceil(side / core))
-    return ceil(share / rule.alignment) * rule.alignment
 
 
 def _why_refused(model: Model, size: Size, budget: int) -> str:

@@ -139,10 +139,14 @@ class Admission:
 
 
 def admission(max_requests: int, memory_bytes: int) -> Admission:
-    """A gate and budgets; half of the memory is for pictures and results, half for activations."""
-    pictures = memory_bytes // 2
+    """A gate and budgets: half of the memory for pictures and results, a quarter for activations.
+
+    The last quarter is nobody's: freed memory is kept for the next run, and between blocks of many
+    sizes lie holes. A process holds up to 1.8 times the activations of its runs
+    (`benchmarks/tiles.py`).
+    """
     return Admission(
         Gate(max_requests),
-        Budget(pictures, "pictures and results"),
-        Budget(memory_bytes - pictures, "activations"),
+        Budget(memory_bytes // 2, "pictures and results"),
+        Budget(memory_bytes // 4, "activations"),
     )

@@ -27,6 +27,12 @@ class ModelSettings(Section):
     versions: VersionPolicy | None = Field(
         default=None, description='"all", "latest", "latest N" or a list of version numbers'
     )
+    threads: int | None = Field(default=None, ge=1, description="of a run that has them all")
+    provider: str | None = Field(default=None, description="cpu, openvino or cuda")
+    precision: str | None = Field(default=None, description="f32, or one of the provider's")
+    options: dict[str, str] | None = Field(
+        default=None, description="ONNX Runtime's own, for the provider"
+    )
     warm_up: tuple[Size, ...] | None = Field(
         default=None, description='what it is warmed up with, WIDTHxHEIGHT: ["512x256"]'
     )

@@ -30,6 +30,19 @@ class Compute(Section):
         default=False,
         description="whether they wait for work at full speed: sooner there, and never idle",
     )
+    provider: str = Field(default="cpu", description="cpu, openvino or cuda; must be installed")
+    precision: str = Field(
+        default="f32", description="f32; bf16 with openvino, tf32 with cuda: faster, and rounded"
+    )
+    options: dict[str, str] = Field(
+        default_factory=dict, description="ONNX Runtime's own, for the provider"
+    )
+    agreement: float = Field(
+        default=0.99,
+        ge=0,
+        le=1,
+        description="of classes with those of the CPU in f32, below which a model is not served",
+    )
 
 
 class Memory(Section):
@@ -50,7 +63,7 @@ class Memory(Section):
         description="of the whole process, above which no message is read",
     )
     keep_freed: Bytes = Field(
-        default_factory=lambda given: given.get("budget", 0) // 4,
+        default_factory=lambda given: given.get("budget", 0) // 8,
         ge=0,
         description="freed memory that is kept for the next request; fresh memory takes time",
     )
