@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
-
-from anyres_server.bench.work import In, Out
 
 
 def bench(
@@ -16,8 +14,12 @@ def bench(
         str, typer.Option(help="A range like 256-2048, or WIDTHxHEIGHT,WIDTHxHEIGHT,...")
     ] = "512x512",
     clients: Annotated[int, typer.Option(min=1, help="Processes that ask at once.")] = 4,
-    given: Annotated[In, typer.Option("--input", help="How images travel.")] = In.UINT8,
-    wanted: Annotated[Out, typer.Option("--output", help="What is asked for.")] = Out.CLASS_MAP,
+    given: Annotated[
+        Literal["fp32", "uint8", "png"], typer.Option("--input", help="How images travel.")
+    ] = "uint8",
+    wanted: Annotated[
+        Literal["logits", "class-map"], typer.Option("--output", help="What is asked for.")
+    ] = "class-map",
     seconds: Annotated[
         float, typer.Option(min=0.1, help="To measure each side for, about.")
     ] = 10.0,
@@ -44,11 +46,12 @@ def bench(
     from anyres_server.bench.bench import benchmark
     from anyres_server.bench.queue import OtherEnded
     from anyres_server.bench.show import show
+    from anyres_server.bench.work import In, Out
     from anyres_server.errors import ServingError, StartFailed
 
     try:
         found = benchmark(
-            model, sizes, given, wanted, clients=clients, seconds=seconds, address=server
+            model, sizes, In(given), Out(wanted), clients=clients, seconds=seconds, address=server
         )
     except (ServingError, StartFailed, OtherEnded) as error:
         raise typer.BadParameter(str(error)) from error

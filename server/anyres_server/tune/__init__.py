@@ -1,1 +1,1 @@
-"""Which provider, threads and batch are fastest on this machine, measured."""
+"""Finds how a model runs fastest on this machine, and writes that down."""
