@@ -262,6 +262,7 @@ def _prometheus(
             "pictures": lambda: lent(admitted.pictures),
             "activations": lambda: lent(admitted.activations),
         },
+        lambda: admitted.backlog.pixels,
         lambda: repository.ready and not admitted.gate.closed,
     )
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from http.client import HTTPConnection
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -18,6 +21,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from anyres_proto.anyres.v1 import dense_prediction_pb2 as pb
 from anyres_proto.status import Problem
+from anyres_server.engine.session import open_engine
 from anyres_server.errors import StartFailed
 from anyres_server.model import Model, Plan, RouteKind, Timing
 from anyres_server.observe.events import Answered, Ended, Event, Left, Ran, Refused
@@ -86,6 +90,60 @@ async def test_a_server_tells_what_it_was_asked_and_what_it_holds(
     assert {key for key, value in build if value} == {
         *("version", "python", "onnxruntime", "grpcio")
     }
+
+
+@pytest.mark.parametrize(
+    ("size", "named"),
+    [
+        ((1, 1), "up to 0.1"),
+        ((250, 400), "up to 0.1"),
+        ((250, 401), "up to 1"),
+        ((4000, 3000), "up to 100"),
+        ((20_000, 20_000), "more"),
+    ],
+)
+def test_how_long_an_answer_takes_is_told_by_the_images_size(
+    model: Model, size: tuple[int, int], named: str
+) -> None:
+    plan = Plan(model, size, size, RouteKind.WHOLE, 1)
+    told = counted(model, Answered("Predict", plan, 1, 1, Timing(0, 0, 0, 0), took_s=0.5))
+    assert told[at("anyres_answer_seconds_sum", model="unet", megapixels=named)] == 0.5
+
+
+async def test_what_is_let_in_is_backlog_until_it_is_answered(serve: Any, image: pb.Image) -> None:
+    begun, may_end = threading.Event(), threading.Event()
+
+    def opening(path: Path, *, threads: int) -> Any:
+        network = open_engine(path, threads)
+
+        def held(*told: Any, **more: Any) -> Any:
+            begun.set()
+            assert may_end.wait(10)
+            return network(*told, **more)
+
+        return Held(network, held)
+
+    async with serve("unet", opening=opening, observe_metrics_port=0) as served:
+        asked = served.stub.Predict(pb.PredictRequest(model_name="unet", image=image))
+        assert await asyncio.to_thread(begun.wait, 10)
+        assert (await scrape(served.server.metrics_port))[at("anyres_backlog_pixels")] == 20 * 30
+        may_end.set()
+        await asked
+        assert (await scrape(served.server.metrics_port))[at("anyres_backlog_pixels")] == 0
+
+
+@dataclass(frozen=True)
+class Held:
+    """A network that answers by something else."""
+
+    network: Any
+    answer: Callable[..., Any]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.network, name)
+
+    def __call__(self, *told: Any, **more: Any) -> Any:
+        return self.answer(*told, **more)
 
 
 async def test_whatever_callers_make_up_makes_no_new_series(serve: Any, image: pb.Image) -> None:
@@ -178,7 +236,9 @@ async def model(serve: Any) -> Model:
 
 def test_tiles_and_what_they_compute_twice_are_counted(model: Model) -> None:
     plan = Plan(model, (100, 200), (100, 200), RouteKind.TILED, 6)
-    told = counted(model, Answered("Predict", plan, 1, 30_000, Timing(0.25, 0.5, 2.0, 1.0)))
+    timing = Timing(0.25, 0.5, 2.0, 1.0)
+    told = counted(model, Answered("Predict", plan, 1, 30_000, timing, took_s=3.0))
+    assert told[at("anyres_answer_seconds_sum", model="unet", megapixels="up to 0.1")] == 3
     assert told[at("anyres_tiles_total", model="unet")] == 6
     assert told[at("anyres_image_pixels_total", model="unet")] == 20_000
     assert told[at("anyres_computed_pixels_total", model="unet")] == 30_000

@@ -161,7 +161,8 @@ class Inference:
         opened = await self._pieces.off_loop(
             open_image, request.image, model.card.input, self._bounds.image_pixels
         )
-        async with self._admission.pictures.lent(held_bytes(opened, model, reduction)):
+        held = held_bytes(opened, model, reduction)
+        async with self._admission.held(prod(opened.size), held):
             source, clock.decode_s = await self._pieces.off_loop.timed(opened.decode)
             passed("decode", clock.decode_s)
             route = await self._route(model, source.size)
@@ -190,7 +191,8 @@ class Inference:
             cost = await self._pieces.off_loop(lambda: model.cost(size, batch=count))
             shapes = [cost.output_shapes[output.name] for output in outputs]
             check_outputs(shapes, outputs, self._bounds.answer_bytes)
-            async with self._admission.pictures.lent(prod(shape) * np.dtype(dtype).itemsize):
+            held = prod(shape) * np.dtype(dtype).itemsize
+            async with self._admission.held(count * prod(size), held):
                 images, clock.decode_s = await self._pieces.off_loop.timed(read)
                 self._pieces.check_due(model, _whole(size, cost))
                 async with self._admission.activations.lent(cost.activation_bytes):
@@ -232,4 +234,4 @@ def _tell(plan: Plan, images: int, pixels: int, timing: Timing) -> None:
     """Whoever wants to know hears that a request was answered."""
     request = asked()
     if request is not None:
-        request.tell(Answered(request.call, plan, images, pixels, timing))
+        request.tell(Answered(request.call, plan, images, pixels, timing, request.took_s))

@@ -16,7 +16,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from itertools import zip_longest
-from math import ceil
+from math import ceil, prod
 from typing import BinaryIO, TypeVar
 
 import numpy as np
@@ -155,7 +155,7 @@ class _Run:
             outputs, _ = await use.pieces.off_loop.timed(lambda: self.reduction.finish(piece.maps))
             await deliver(Placed(piece.rows, piece.columns, outputs))
 
-        async with use.admission.pictures.lent(self._held_bytes(route, found)):
+        async with use.admission.held(prod(size), self._held_bytes(route, found)):
             use.pieces.check_due(self.model, route)
             await begin(plan)
             rows = await self._filled(clock, found[0], None)
@@ -169,7 +169,8 @@ class _Run:
         request = asked()
         if request is not None:
             pixels = computed_pixels(route.tiles)
-            request.tell(Answered(request.call, plan, 1, pixels, clock.timing()))
+            timing = clock.timing()
+            request.tell(Answered(request.call, plan, 1, pixels, timing, request.took_s))
 
     def _route(self) -> Route:
         """With bands that take at most half of the memory for pictures, as far as that goes."""

@@ -25,7 +25,8 @@ class Answered:
     plan: Plan
     images: int
     computed_pixels: int  # what went into the network, halos of tiles included
-    timing: Timing
+    timing: Timing  # tiles side by side add up to more than it took
+    took_s: float
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from anyres_server.model import RouteKind
+from anyres_server.model import RouteKind, Size
 from anyres_server.observe.events import Answered, Ended, Event, Left, Ran, Refused
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 1
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
 OVERHEADS = (1, 1.05, 1.1, 1.25, 1.5, 2, 3, 5)
 RATIOS = (0.25, 0.5, 0.67, 0.8, 0.9, 1, 1.1, 1.25, 1.5, 2, 4)
+SIZES = ((10**5, "up to 0.1"), (10**6, "up to 1"), (10**7, "up to 10"), (10**8, "up to 100"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +37,7 @@ class Series:
     images: Counter
     image_pixels: Counter
     computed_pixels: Counter
+    answers: Histogram
     padding: Histogram
     tiles: Counter
     stages: Histogram
@@ -62,6 +64,7 @@ def series(registry: CollectorRegistry) -> Series:
         images=counter("images", "images answered", "model"),
         image_pixels=counter("image_pixels", "pixels of images answered", "model"),
         computed_pixels=counter("computed_pixels", "pixels put into networks", "model"),
+        answers=histogram("answer_seconds", "of an image's size", SECONDS, "model", "megapixels"),
         padding=histogram("padding_ratio", "computed pixels / image pixels", OVERHEADS, "model"),
         tiles=counter("tiles", "pieces of images that were cut", "model"),
         stages=histogram("stage_seconds", "parts of a request", SECONDS, "model", "stage"),
@@ -71,6 +74,11 @@ def series(registry: CollectorRegistry) -> Series:
         run_seconds=counter("run_seconds", "a network's runs, in all", "model"),
         ratio=histogram("prediction_ratio", "measured / predicted seconds", RATIOS, "model"),
     )
+
+
+def size_class(size: Size) -> str:
+    """In megapixels, as a label: one of five."""
+    return next((name for most, name in SIZES if prod(size) <= most), "more")
 
 
 class Metrics:
@@ -101,6 +109,7 @@ class Metrics:
         kept.images.labels(model).inc(event.images)
         kept.image_pixels.labels(model).inc(pixels)
         kept.computed_pixels.labels(model).inc(event.computed_pixels)
+        kept.answers.labels(model, size_class(event.plan.image_size)).observe(event.took_s)
         kept.padding.labels(model).observe(event.computed_pixels / pixels)
         if event.plan.route is RouteKind.TILED:
             kept.tiles.labels(model).inc(event.plan.pieces)

@@ -27,6 +27,7 @@ class Now(Collector):
     """Asks at each scrape; a model that is gone is gone from the answer too."""
 
     lent: Mapping[str, Callable[[], Lent]]  # by what it is for
+    backlog: Callable[[], int]  # pixels
     models: Callable[[], Mapping[str, bool]]  # whether each can be asked
 
     def collect(self) -> Iterator[Metric]:
@@ -43,6 +44,9 @@ class Now(Collector):
             total.add_metric([name], now.total)
         yield reserved
         yield total
+        yield GaugeMetricFamily(
+            "anyres_backlog_pixels", "of images let in, not answered yet", self.backlog()
+        )
         ready = GaugeMetricFamily("anyres_model_ready", "1: it can be asked", labels=["model"])
         for name, is_ready in self.models().items():
             ready.add_metric([name], float(is_ready))

@@ -28,6 +28,7 @@ def prometheus(
     address: tuple[str, int | None],
     models: Callable[[], Mapping[str, bool]],
     lent: Mapping[str, Callable[[], Lent]],
+    backlog: Callable[[], int],
     healthy: Callable[[], bool],
 ) -> Iterator[Scraped]:
     """Count, and answer scrapes at (host, port), until the block ends.
@@ -40,7 +41,7 @@ def prometheus(
         yield Scraped(_nobody, None)
         return
     registry = _Registry()
-    watch_now(registry, Now(lent, models))
+    watch_now(registry, Now(lent, backlog, models))
     with scraped(registry, healthy, host, port) as taken:
         yield Scraped(Metrics(registry, models), taken)
 

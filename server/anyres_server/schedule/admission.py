@@ -3,6 +3,8 @@
 A `Gate` counts requests; beyond its limit, or once it is closed, nobody enters. A `Budget` counts
 bytes; whoever needs more than is free waits in line, first come, first served.
 
+A `Backlog` only counts: how many pixels are inside and not answered yet, waiting or not.
+
 There are two budgets, and nobody waits for the first while holding the second, so nobody can wait
 in a circle: one for pictures and results, held while a request lives, and one for activations, held
 while one piece of it is in the network.
@@ -14,7 +16,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from anyres_server.errors import Overloaded, TooLarge, Unavailable
 from anyres_server.machine import mib
@@ -129,6 +131,22 @@ class Budget:
                 turn.set_result(None)
 
 
+class Backlog:
+    """Pixels of images that were let in and are not answered yet."""
+
+    def __init__(self) -> None:
+        self.pixels = 0
+
+    @contextmanager
+    def holding(self, pixels: int) -> Iterator[None]:
+        """So many more, for a while."""
+        self.pixels += pixels
+        try:
+            yield
+        finally:
+            self.pixels -= pixels
+
+
 @dataclass(frozen=True, eq=False)
 class Admission:
     """The gate, and the memory that those inside share."""
@@ -136,6 +154,18 @@ class Admission:
     gate: Gate
     pictures: Budget  # pixels and results
     activations: Budget  # what networks hold while they run
+    backlog: Backlog = field(default_factory=Backlog)
+
+    @asynccontextmanager
+    async def held(self, pixels: int, amount: int) -> AsyncIterator[None]:
+        """Be an image of so many pixels that waits for memory, has it, and leaves.
+
+        Raises:
+            TooLarge: that is more memory than there ever will be.
+        """
+        with self.backlog.holding(pixels):
+            async with self.pictures.lent(amount):
+                yield
 
 
 def admission(max_requests: int, memory_bytes: int) -> Admission:
