@@ -83,6 +83,13 @@ def test_every_tile_fits_its_budget_and_the_budget_is_used(size: tuple[int, int]
     assert found.macs == sum(costs) // 10
 
 
+def test_an_image_whose_tiles_would_cost_much_goes_in_one_piece_where_it_fits() -> None:
+    halo_is_dear = route((200, 200), model(), memory=MANY, whole=400_000, tile=50_000)
+    assert halo_is_dear.kind is RouteKind.WHOLE
+    halo_is_cheap = route((4000, 4000), model(), memory=MANY, whole=MANY, tile=8_000_000)
+    assert halo_is_cheap.kind is RouteKind.TILED
+
+
 def test_tiles_grow_beyond_their_budget_until_halos_are_cheap() -> None:
     found = route((5000, 5000), model(), memory=MANY, whole=9_000_000, tile=100_000)
     assert 100_000 < found.activation_bytes <= 6_400_000

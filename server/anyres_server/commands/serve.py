@@ -43,7 +43,8 @@ def serve(
     whole_image_budget: Annotated[
         str | None,
         typer.Option(
-            help="Bytes of activations above which tiles are used.", show_default="512 MiB"
+            help="Bytes of activations above which tiles are used.",
+            show_default="a quarter of the budget",
         ),
     ] = None,
     grace: Annotated[

@@ -6,7 +6,7 @@ in all compute about `N + (n - 1) h` of them. Few large tiles compute less and h
 * of all cuts whose largest tile stays below a budget, that with the fewest computed pixels is
   taken, with cores of any shape: what is cut along one axis only has no halo along the other;
 * the budget is the tiles' own as long as halos add at most a seventh to the image, and doubles
-  until they do, up to the limit of what a whole image may take.
+  until they do, up to the limit of a piece.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from anyres_analyzer.tiling.plan import AxisRule, plan_axis
 
 Size: TypeAlias = tuple[int, int]  # height, width
 Bytes: TypeAlias = Callable[[Size], int]  # that a tile takes
-DEAR = 8 / 7  # pixels computed for each of the image's, above which larger tiles are tried
+CHEAP = 8 / 7  # pixels computed for each of the image's, above which larger tiles are tried
 SHAPES = 8  # cores half and twice as high as a square one, in so many steps each
 FEW = 48  # heights that are all tried
 
@@ -71,13 +71,12 @@ class Cutter:
 
     def best(self, tile_bytes: int, most_bytes: int) -> Size | None:
         """The cores' height and width; None where not even the smallest tile fits."""
-        dear = DEAR * self.rows.side * self.columns.side
         found: list[Size] = []
         budget = min(tile_bytes, most_bytes)
         while True:
             fits = self.within(budget)
             found += [fits] if fits else []
-            if (fits and self.computed(fits) <= dear) or budget >= most_bytes:
+            if (fits and self.cheap(fits)) or budget >= most_bytes:
                 return min(found, key=self.computed, default=None)
             budget = min(2 * budget, most_bytes)
 
@@ -89,6 +88,10 @@ class Cutter:
             if (width := self._width(core, budget)) is not None
         ]
         return min(cuts, key=self.computed, default=None)
+
+    def cheap(self, core: Size) -> bool:
+        """Whether halos add little to what is computed."""
+        return self.computed(core) <= CHEAP * self.rows.side * self.columns.side
 
     def computed(self, core: Size) -> int:
         """Pixels that all tiles of a cut have."""

@@ -1,8 +1,9 @@
 """The way an image takes through the network: whole, in exact tiles, or not at all.
 
-A size whose predicted activations stay below the whole-image budget goes in one piece. A larger
-one goes in tiles (drawn in `anyres_analyzer.tiling.plan`) if the card says that they are exact,
-else in one piece as long as the memory budget allows it. `cores` finds how large they should be.
+A size whose predicted activations are no more than a tile's goes in one piece. A larger one goes in
+tiles (drawn in `anyres_analyzer.tiling.plan`) if the card says that they are exact: they need less
+memory and are often faster, because their activations stay near the processor. Only where halos are
+dear (`cores`) it still goes in one piece, as long as that is below the limit of a piece.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ class Limits:
     """Budgets for predicted activations, in bytes."""
 
     memory: int  # of all pieces that run at once
-    whole_image: int  # above this, tiles are tried
+    piece: int  # of one piece; only what cannot be tiled may take all
     tile: int  # of one tile, where its halos are not dear then
 
 
@@ -62,9 +63,13 @@ class Router:
 
     def _route(self, model: Model, size: Size) -> Route:
         cost = model.cost(size)
-        if cost.activation_bytes <= self._limits.whole_image:
-            return self._whole(model, size, self._limits.whole_image)
-        if tiles := self._tiles(model, size):
+        if cost.activation_bytes <= self._limits.tile:
+            return self._whole(model, size, self._limits.piece)
+        tiles, cheap = self._tiles(model, size)
+        several = cheap and len(tiles) > 1
+        if not several and cost.activation_bytes <= self._limits.piece:
+            return self._whole(model, size, self._limits.piece)
+        if tiles:
             return self._tiled(model, tiles)
         if cost.activation_bytes <= self._limits.memory:
             return self._whole(model, size, self._limits.memory)
@@ -91,18 +96,18 @@ class Router:
             tiles,
             sum(cost.macs for cost in costs),
             max(cost.activation_bytes for cost in costs),
-            self._limits.whole_image,
+            self._limits.piece,
         )
 
-    def _tiles(self, model: Model, size: Size) -> tuple[Tile, ...]:
-        """The tiles of an image; none where they would not be exact, or not fit."""
+    def _tiles(self, model: Model, size: Size) -> tuple[tuple[Tile, ...], bool]:
+        """The tiles of an image, and whether their halos are cheap; none if they cannot be."""
         rules = tile_rules(model)
         if rules is None:
-            return ()
+            return (), False
         rows, columns = (Axis(side, rule) for side, rule in zip(size, rules, strict=True))
         cutter = Cutter(rows, columns, lambda tile: model.cost(tile).activation_bytes)
-        core = cutter.best(self._limits.tile, self._limits.whole_image)
-        return plan(size, core, rules) if core else ()
+        core = cutter.best(self._limits.tile, self._limits.piece)
+        return (plan(size, core, rules), cutter.cheap(core)) if core else ((), False)
 
 
 Rules: TypeAlias = tuple[AxisRule, AxisRule]

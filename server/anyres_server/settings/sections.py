@@ -54,9 +54,15 @@ class Memory(Section):
         description="for all requests together",
     )
     whole_image: Bytes = Field(
-        default=512 * MIB, ge=1, description="predicted activations above which tiles are used"
+        default_factory=lambda given: max(1, given.get("budget", 0) // 4),
+        ge=1,
+        description="predicted activations above which tiles are used, whatever their halos cost",
     )
-    tile: Bytes = Field(default=256 * MIB, ge=1, description="activations of one tile")
+    tile: Bytes = Field(
+        default=256 * MIB,
+        ge=1,
+        description="activations of one tile; more where halos would cost much, up to whole_image",
+    )
     resident: Bytes = Field(
         default_factory=lambda: machine.memory_bytes() * 9 // 10,
         ge=MIB,
