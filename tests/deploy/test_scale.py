@@ -21,7 +21,7 @@ import grpc
 import numpy as np
 import pytest
 from PIL import Image
-from tests.e2e.replicas import Replica, replicas
+from tests.deploy.replicas import Replica, replicas
 from tests.server.conftest import save
 
 from anyres_client import Client
