@@ -18,7 +18,8 @@ from anyres_server.settings.settings import Settings
 
 PAGE = (Path(__file__).parents[2] / "docs" / "server" / "routing.md").read_text("utf-8")
 (ESTIMATE, TABLE), (BENCHMARK, _) = re.findall(r"```console\n\$ (.*?)\n(.*?)```", PAGE, re.S)
-REFUSAL = " ".join(re.search(r"```\n(model 'gated'.*?)```", PAGE, re.S)[1].split())
+(SHOWN,) = re.findall(r"```\n(model 'gated'.*?)```", PAGE, re.S)
+REFUSAL = " ".join(SHOWN.split())
 
 
 async def test_the_estimate_that_is_shown_is_printed(
