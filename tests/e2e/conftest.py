@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import secrets
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from demo.serving import served
+from PIL import Image
+from tests.e2e.compose import Project, answers, base_image, started, wheels_of_this_machine
 
 from anyres_client import Client
 
 ROOT = Path(__file__).parents[2]
 MODELS = ROOT / "out/models"
 ASSETS = ROOT / "out/assets"
+LAB_BESIDE = ROOT.parent / "shared/tools/dockerlab.sh"
+LOCK = Path(tempfile.gettempdir()) / "anyres-dockerlab.lock"
+NOBODY = "1234:1234"  # a user whom no image knows
 
 
 @pytest.fixture(scope="session")
@@ -38,3 +48,84 @@ def client(address: str) -> Iterator[Client]:
     with Client(address) as client:
         client.wait_ready(60)
         yield client
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[tuple[str, ...]]:
+    """What to put before a command, so that it meets a container engine."""
+    if shutil.which("docker") and answers(()):
+        yield ()
+        return
+    named = os.environ.get("ANYRES_DOCKERLAB")
+    lab = Path(named) if named else LAB_BESIDE
+    if not named and not lab.exists():
+        pytest.skip("no container engine answers `docker info`, and ANYRES_DOCKERLAB names none")
+    with LOCK.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # who starts the engine also stops it, under everyone
+        yield from started(lab, ended=pytest.fail if named else pytest.skip)
+
+
+@pytest.fixture(scope="session")
+def images(assets: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cat and, in a folder of its own, a coffee."""
+    folder = tmp_path_factory.mktemp("compose") / "images"
+    (folder / "cups").mkdir(parents=True)
+    photos = assets / "skimage/data"
+    shutil.copy(photos / "chelsea.png", folder)
+    with Image.open(photos / "coffee.png") as coffee:
+        coffee.save(folder / "cups/coffee.jpg")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def results(images: Path) -> Path:
+    """A folder that whoever runs `batch` may write to."""
+    folder = images.with_name("results")
+    folder.mkdir()
+    os.chown(folder, *map(int, user().split(":")))
+    return folder
+
+
+def user() -> str:
+    """Whoever runs the tests, or nobody."""
+    return f"{os.getuid()}:{os.getgid()}" if os.getuid() else NOBODY
+
+
+@pytest.fixture(scope="session")
+def project(engine: tuple[str, ...], images: Path, results: Path) -> Iterator[Project]:
+    """What `docker compose up` starts, on any free port."""
+    ports = ("ANYRES_PORT", "ANYRES_WEB_PORT", "ANYRES_BALANCER_PORT")
+    observers = ("ANYRES_PROMETHEUS_PORT", "ANYRES_GRAFANA_PORT")
+    folders = {"ANYRES_IMAGES": str(images), "ANYRES_RESULTS": str(results)}
+    project = Project(
+        engine=engine,
+        files=(ROOT / "docker-compose.yml", *wheels_of_this_machine(images.parent)),
+        name=f"anyres-test-{secrets.token_hex(4)}",
+        environment={**dict.fromkeys(ports + observers, "0"), **folders, "ANYRES_USER": user()},
+    )
+    try:
+        project.must("build", profile="batch")
+        project.must("up", "--detach")
+        yield project
+    finally:
+        project.must("down", "--volumes", "--rmi", "local", "--remove-orphans", profile="*")
+
+
+# What Compose takes as it is from others, and what stands in for it where it cannot be had.
+STAND_INS = Path(__file__).with_name("stand_ins")
+
+
+@pytest.fixture(scope="session")
+def others(project: Project) -> None:
+    """The images of others: as they are, or programs that do as much and fit the same way."""
+    known = project.must("config", "--images", profile="*").split()
+    for target in ("envoy", "prometheus", "grafana"):
+        (image,) = (name for name in known if target in name)
+        if any(
+            project.run("docker", *ask, image).returncode == 0 for ask in (("inspect",), ("pull",))
+        ):
+            continue
+        python = base_image().removeprefix("python:")
+        words = ("--build-arg", f"PYTHON={python}", "--target", target, "--tag", image)
+        built = project.run("docker", "build", *words, str(STAND_INS))
+        assert built.returncode == 0, built.stderr[-2000:]
