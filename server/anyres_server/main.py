@@ -92,7 +92,7 @@ async def running_server(
         pixels = stack.enter_context(ThreadPoolExecutor(settings.compute.threads, "pixels"))
         networks = stack.enter_context(ThreadPoolExecutor(settings.compute.threads, "networks"))
         loading = stack.enter_context(ThreadPoolExecutor(1, "loading"))
-        admitted = admission(settings.limits.requests, settings.memory.budget)
+        admitted = admission(settings.limits.requests, settings.memory)
         pace = Pace()
         repository = _repository(settings, opening, loading, admitted, pace.note)
         statistics = Statistics(repository)
@@ -149,7 +149,7 @@ def check(settings: Settings, *, opening: OpenEngine | None = None) -> Models:
 
 async def _checked(settings: Settings, opening: OpenEngine | None) -> Models:
     _check_provider(settings)
-    admitted = admission(settings.limits.requests, settings.memory.budget)
+    admitted = admission(settings.limits.requests, settings.memory)
     with ThreadPoolExecutor(1, "loading") as loading:
         repository = _repository(settings, opening, loading, admitted, Pace().note)
         async with front(settings, SERVICES, telling([])):

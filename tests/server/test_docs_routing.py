@@ -13,7 +13,6 @@ import pytest
 from tests.server.command import run
 
 from anyres_proto.anyres.v1 import dense_prediction_pb2 as pb
-from anyres_server.schedule.admission import admission
 from anyres_server.settings.settings import Settings
 
 PAGE = (Path(__file__).parents[2] / "docs" / "server" / "routing.md").read_text("utf-8")
@@ -53,8 +52,8 @@ async def test_the_refusal_that_is_shown_is_the_servers(serve: Any) -> None:
 
 def test_the_parts_of_the_budget_are_those_that_are_shown(models: Path) -> None:
     settings = Settings.model_validate({"models": models, "memory": {"budget": 2**30}})
-    admitted = admission(1, settings.memory.budget)
-    assert (admitted.pictures.total, admitted.activations.total) == (2**29, 2**28)
+    memory = settings.memory
+    assert (memory.pictures, memory.activations, memory.keep_freed) == (2**29, 2**28, 2**27)
     assert settings.memory.whole_image == 2**28
     assert settings.memory.tile == 2**28
     assert "256 MiB" in PAGE

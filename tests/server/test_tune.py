@@ -146,7 +146,7 @@ def test_an_image_that_goes_in_tiles_is_measured_by_its_tiles(
 
 
 class _Memory:
-    budget, whole_image, tile = 2**20, 2**17, 2**17
+    activations, whole_image, tile = 2**18, 2**17, 2**17
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 
 from anyres_server.errors import Overloaded, TooLarge, Unavailable
 from anyres_server.machine import mib
+from anyres_server.settings.sections import Memory
 
 
 class Gate:
@@ -168,15 +169,10 @@ class Admission:
                 yield
 
 
-def admission(max_requests: int, memory_bytes: int) -> Admission:
-    """A gate and budgets: half of the memory for pictures and results, a quarter for activations.
-
-    The last quarter is nobody's: freed memory is kept for the next run, and between blocks of many
-    sizes lie holes. A process holds up to 1.8 times the activations of its runs
-    (`benchmarks/tiles.py`).
-    """
+def admission(max_requests: int, memory: Memory) -> Admission:
+    """A gate, and the two budgets."""
     return Admission(
         Gate(max_requests),
-        Budget(memory_bytes // 2, "pictures and results"),
-        Budget(memory_bytes // 4, "activations"),
+        Budget(memory.pictures, "pictures and results"),
+        Budget(memory.activations, "activations"),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from anyres_server import machine
 from anyres_server.settings.units import Bytes, Seconds
@@ -46,15 +46,30 @@ class Compute(Section):
 
 
 class Memory(Section):
-    """How much memory there is for pictures, results and activations."""
+    """How much memory there is for pictures, results and activations.
+
+    What is left of the budget is nobody's: freed memory is kept for the next run, and between
+    blocks of many sizes lie holes. A process holds up to 1.8 times the activations of its runs
+    (`benchmarks/tiles.py`).
+    """
 
     budget: Bytes = Field(
         default_factory=lambda: machine.memory_bytes() * 7 // 10,
         ge=MIB,
         description="for all requests together",
     )
-    whole_image: Bytes = Field(
+    pictures: Bytes = Field(
+        default_factory=lambda given: max(1, given.get("budget", 0) // 2),
+        ge=1,
+        description="pixels and results, while their requests live",
+    )
+    activations: Bytes = Field(
         default_factory=lambda given: max(1, given.get("budget", 0) // 4),
+        ge=1,
+        description="of all pieces that are in a network",
+    )
+    whole_image: Bytes = Field(
+        default_factory=lambda given: given.get("activations", 1),
         ge=1,
         description="predicted activations above which tiles are used, whatever their halos cost",
     )
@@ -73,6 +88,16 @@ class Memory(Section):
         ge=0,
         description="freed memory that is kept for the next request; fresh memory takes time",
     )
+
+    @field_validator("activations")
+    @classmethod
+    def _within_the_budget(cls, activations: int, given: ValidationInfo) -> int:
+        known = given.data
+        left = known.get("budget", activations) - known.get("pictures", 0)
+        if activations > left:
+            said = f"at most {left} bytes, what memory.pictures leaves of memory.budget"
+            raise ValueError(f"expected {said}")
+        return activations
 
 
 class Batching(Section):

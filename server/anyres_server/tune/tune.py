@@ -120,7 +120,7 @@ def _load(path: Path, candidate: Candidate) -> Model | Broken:
 def _pieces(model: Model, sizes: Iterable[tuple[int, int]]) -> Iterator[Pieces]:
     """What of each image goes through the network, as a server with usual limits cuts it."""
     memory = Memory()
-    router = Router(Limits(memory.budget // 4, memory.whole_image, memory.tile))
+    router = Router(Limits(memory.activations, memory.whole_image, memory.tile))
     for size in sizes:
         route = router.route(model, size)
         if route.kind is RouteKind.REFUSED:
