@@ -72,6 +72,8 @@ def test_every_setting_has_a_description_and_a_name_of_its_own_in_the_environmen
         ("[memory]\n# it\nbudget = 'much'\n", {}, {}, 'server.toml:3: memory.budget: expected bytes'
          ": a whole number, or \"512 MiB\", \"2 GB\"; got 'much'"),
         ("memory.budget = 1\n", {}, {}, "server.toml:1: memory.budget: expected greater than"),
+        ("[memory]\nbudget = '1 GiB'\nactivations = '513 MiB'\n", {}, {}, "server.toml:3: memory.ac"
+         "tivations: expected at most 536870912 bytes, what memory.pictures leaves"),
         ("", {"ANYRES_MEMORY_BUGET": "1"}, {}, "ANYRES_MEMORY_BUGET: there is no setting memory.bug"
          "et; the nearest is memory.budget"),
         ("", {"ANYRES_GRACE_S": "soon"}, {}, "ANYRES_GRACE_S: grace_s: expected seconds: a number, "
