@@ -14,58 +14,32 @@ import logging
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable
-from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
-from typing import Protocol
 
-from anyres_analyzer import analyze
 from anyres_proto.anyres.v1 import dense_prediction_pb2_grpc as pb_grpc
 from anyres_server.allocator import keep_freed
+from anyres_server.core import Answering, OpenEngine, Stock, at_work, stocked
 from anyres_server.dense import service
 from anyres_server.dense.service import DensePredictionService
-from anyres_server.engine.providers import execution_of, provider_of
-from anyres_server.engine.session import open_engine
-from anyres_server.errors import ProviderMissing, StartFailed
-from anyres_server.inference.bounds import Bounds
 from anyres_server.inference.inference import Inference
-from anyres_server.inference.off_loop import OffLoop
-from anyres_server.inference.pieces import Pieces
-from anyres_server.inference.strips import StripInference, strip_inference
-from anyres_server.model import LoadedNetwork, Model
+from anyres_server.model import Model
 from anyres_server.observe.events import telling
 from anyres_server.observe.logs import log_to_stderr
 from anyres_server.observe.now import Lent
 from anyres_server.observe.prometheus import Scraped, prometheus
 from anyres_server.oip import service as oip
 from anyres_server.oip.statistics import Statistics
-from anyres_server.repository.agreement import Agreement
 from anyres_server.repository.entries import Models, newest
-from anyres_server.repository.loading import loader
-from anyres_server.repository.opening import repository_of
 from anyres_server.repository.repository import Repository
-from anyres_server.repository.warm_up import Note
 from anyres_server.repository.watching import watching
-from anyres_server.routing.pace import Pace
-from anyres_server.routing.router import Limits, Router
 from anyres_server.rpc.front import Front, front
-from anyres_server.schedule.admission import Admission, Budget, admission
-from anyres_server.schedule.running import scheduling
-from anyres_server.settings.per_model import ModelSettings
+from anyres_server.schedule.admission import Budget
 from anyres_server.settings.settings import Settings
 
 log = logging.getLogger(__name__)
 
 SERVICES = (service.NAME, oip.NAME)
-
-
-class OpenEngine(Protocol):
-    """Loads a network; the seam between the server and what computes."""
-
-    def __call__(self, path: Path, *, threads: int) -> LoadedNetwork:
-        """Load an ONNX file."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,25 +62,14 @@ async def running_server(
         StartFailed: the models' folder is not there, or the port is taken.
     """
     async with AsyncExitStack() as stack:
-        _check_provider(settings)
-        pixels = stack.enter_context(ThreadPoolExecutor(settings.compute.threads, "pixels"))
-        networks = stack.enter_context(ThreadPoolExecutor(settings.compute.threads, "networks"))
-        loading = stack.enter_context(ThreadPoolExecutor(1, "loading"))
-        admitted = admission(settings.limits.requests, settings.memory)
-        pace = Pace()
-        repository = _repository(settings, opening, loading, admitted, pace.note)
+        stock = stack.enter_context(stocked(settings, opening))
+        repository = stock.repository
         statistics = Statistics(repository)
-        counted = stack.enter_context(_prometheus(settings, repository, admitted))
+        counted = stack.enter_context(_prometheus(settings, stock))
         tell = telling([counted.tell, statistics])
         entrance = await stack.enter_async_context(front(settings, SERVICES, tell))
-        batcher = await stack.enter_async_context(scheduling(settings, networks, pace, tell))
-        bounds = Bounds(settings.limits.image_pixels, settings.limits.message_bytes)
-        lanes = settings.compute.threads + 1
-        pieces = Pieces(admitted.activations, batcher, pace, OffLoop(pixels), lanes)
-        router = _router(settings, admitted)
-        inference = Inference(admitted, router, pieces, bounds)
-        strips = strip_inference(settings, admitted, router, pieces, inference)
-        _add_services(entrance, settings, repository, inference, strips, statistics)
+        answering = await stack.enter_async_context(at_work(settings, stock, tell))
+        _add_services(entrance, settings, repository, answering, statistics)
         port = entrance.listen()
         await entrance.server.start()
         try:
@@ -114,9 +77,9 @@ async def running_server(
             async with watching(repository, settings.models, settings.repository):
                 repository.hear(lambda models: entrance.health.follow(_ready(models)))
                 entrance.health.start()
-                yield Running(port, repository, inference, counted.port)
+                yield Running(port, repository, answering.inference, counted.port)
         finally:
-            await entrance.stop(admitted.gate)
+            await entrance.stop(stock.admitted.gate)
 
 
 def run(settings: Settings, given: Iterable[str] = (), ignored: Iterable[str] = ()) -> None:
@@ -148,13 +111,10 @@ def check(settings: Settings, *, opening: OpenEngine | None = None) -> Models:
 
 
 async def _checked(settings: Settings, opening: OpenEngine | None) -> Models:
-    _check_provider(settings)
-    admitted = admission(settings.limits.requests, settings.memory)
-    with ThreadPoolExecutor(1, "loading") as loading:
-        repository = _repository(settings, opening, loading, admitted, Pace().note)
+    with stocked(settings, opening) as stock:
         async with front(settings, SERVICES, telling([])):
-            await repository.start()
-    return repository.models
+            await stock.repository.start()
+    return stock.repository.models
 
 
 async def _serve(settings: Settings) -> None:
@@ -178,63 +138,17 @@ def _at_a_signal(react: Callable[[], object]) -> None:
         asyncio.get_running_loop().add_signal_handler(number, react)
 
 
-def _check_provider(settings: Settings) -> None:
-    """What all models are run with must be there, or nothing starts."""
-    try:
-        provider_of(execution_of(settings.compute, ModelSettings()))
-    except ProviderMissing as error:
-        raise StartFailed(f"compute.provider: {error}") from error
-
-
-def _repository(
-    settings: Settings,
-    opening: OpenEngine | None,
-    loading: Executor,
-    admitted: Admission,
-    note: Note,
-) -> Repository:
-    compute = settings.compute
-
-    def opened(path: Path, own: ModelSettings) -> LoadedNetwork:
-        threads = own.threads or compute.threads
-        if opening:
-            return opening(path, threads=threads)
-        return open_engine(path, threads, execution_of(compute, own))
-
-    judge = Agreement(
-        partial(execution_of, compute),
-        lambda path: open_engine(path, compute.threads),
-        compute.agreement,
-    )
-
-    return repository_of(
-        settings.models,
-        settings.repository,
-        pool=loading,
-        load=loader(opened, analyze, judge),
-        lent=admitted.activations.lent,
-        note=note,
-    )
-
-
-def _router(settings: Settings, admitted: Admission) -> Router:
-    memory = admitted.activations.total
-    whole = min(settings.memory.whole_image, memory)
-    return Router(Limits(memory, whole, min(settings.memory.tile, whole)))
-
-
 def _add_services(
     entrance: Front,
     settings: Settings,
     repository: Repository,
-    inference: Inference,
-    strips: StripInference,
+    answering: Answering,
     statistics: Statistics,
 ) -> None:
     dense = DensePredictionService(
         repository,
-        inference,
-        strips,
+        answering.inference,
+        answering.strips,
         stream_in_flight=settings.limits.stream_in_flight,
         uploads=settings.uploads,
     )
@@ -243,15 +157,15 @@ def _add_services(
         entrance.server,
         settings,
         repository,
-        inference,
+        answering.inference,
         statistics,
         traced=entrance.traced,
     )
 
 
-def _prometheus(
-    settings: Settings, repository: Repository, admitted: Admission
-) -> AbstractContextManager[Scraped]:
+def _prometheus(settings: Settings, stock: Stock) -> AbstractContextManager[Scraped]:
+    repository, admitted = stock.repository, stock.admitted
+
     def lent(budget: Budget) -> Lent:
         return Lent(budget.total - budget.free, budget.total)
 

@@ -13,6 +13,7 @@ from anyres_client.commands.connecting import (
     Authorities,
     Certificate,
     Key,
+    Local,
     Server,
     Token,
     connection,
@@ -37,7 +38,9 @@ def batch(
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for the results.")],
-    model: Annotated[str, typer.Option(help="The model.")],
+    model: Annotated[
+        str | None, typer.Option(help="The model; that of --local, if left out.")
+    ] = None,
     overlay: Annotated[
         bool, typer.Option("--overlay", help="Also draw each prediction on its image.")
     ] = False,
@@ -69,6 +72,7 @@ def batch(
     authorities: Authorities = None,
     certificate: Certificate = None,
     key: Key = None,
+    local: Local = None,
 ) -> None:
     """Predict every image of a folder, list or archive; run again, it does what is left.
 
@@ -84,10 +88,13 @@ def batch(
     from anyres_client.jobs.job import Job
     from anyres_client.jobs.progress import run_with_progress
 
+    name = model or (local.stem if local else None)
+    if name is None:
+        raise typer.BadParameter("Missing option '--model'.")
     job = Job(
         source,
         out,
-        model,
+        name,
         overlay=overlay,
         format=layout.value,
         shard_size=shard_size,
@@ -98,7 +105,7 @@ def batch(
         patience_s=patience,
         restart=restart,
     )
-    connected = connection(server, token, authorities, certificate, key)
+    connected = connection(server, token, authorities, certificate, key, local)
     summary = asyncio.run(run_with_progress(job, connected, timeout, as_json=as_json))
     if summary.failed:
         raise typer.Exit(1)

@@ -49,6 +49,15 @@ Key = Annotated[
     Path | None,
     typer.Option("--key", envvar="ANYRES_KEY", help="Its key (PEM).", rich_help_panel=_PANEL),
 ]
+Local = Annotated[
+    Path | None,
+    typer.Option(
+        "--local",
+        metavar="MODEL.onnx",
+        help="Answer in this process, from this file or folder, instead of any server.",
+        rich_help_panel=_PANEL,
+    ),
+]
 
 
 def connection(
@@ -57,9 +66,17 @@ def connection(
     authorities: Path | None,
     certificate: Path | None,
     key: Path | None,
+    local: Path | None = None,
 ) -> Connection:
-    """What the options say; any file means TLS."""
-    from anyres_client.connection import Connection, Tls
+    """What the options say; any file of TLS means TLS.
 
+    Raises:
+        InvalidRequest: what answers in this process is not installed.
+    """
+    from anyres_client.connection import Connection, Tls
+    from anyres_client.local import local_connection
+
+    if local is not None:
+        return local_connection(local)
     files = (authorities, certificate, key)
     return Connection(server, Tls(*files) if any(files) else None, token)

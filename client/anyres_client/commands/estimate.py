@@ -11,6 +11,7 @@ from anyres_client.commands.connecting import (
     Authorities,
     Certificate,
     Key,
+    Local,
     Server,
     Token,
     connection,
@@ -28,6 +29,7 @@ def estimate(
     authorities: Authorities = None,
     certificate: Certificate = None,
     key: Key = None,
+    local: Local = None,
 ) -> None:
     """Say what images of some sizes would cost a server, without running them.
 
@@ -40,7 +42,7 @@ def estimate(
     from anyres_client.show import estimates_as_json, estimates_as_table
 
     wanted = [size_of(text) for text in sizes]
-    with Client(connection(server, token, authorities, certificate, key)) as client:
+    with Client(connection(server, token, authorities, certificate, key, local)) as client:
         found = [(size, client.estimate(model, size)) for size in wanted]
     (estimates_as_json if as_json else estimates_as_table)(found)
     if any(answer.route == "refused" for _, answer in found):

@@ -11,6 +11,7 @@ from anyres_client.commands.connecting import (
     Authorities,
     Certificate,
     Key,
+    Local,
     Server,
     Token,
     connection,
@@ -27,6 +28,7 @@ def models(
     authorities: Authorities = None,
     certificate: Certificate = None,
     key: Key = None,
+    local: Local = None,
 ) -> None:
     """List a server's models, or show what one of them says about itself.
 
@@ -35,7 +37,7 @@ def models(
     from anyres_client.client import Client
     from anyres_client.show import card_as_json, card_as_text, models_as_json, models_as_table
 
-    with Client(connection(server, token, authorities, certificate, key)) as client:
+    with Client(connection(server, token, authorities, certificate, key, local)) as client:
         if name is not None:
             (card_as_json if as_json else card_as_text)(client.model(name))
         else:

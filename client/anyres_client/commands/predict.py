@@ -12,6 +12,7 @@ from anyres_client.commands.connecting import (
     Authorities,
     Certificate,
     Key,
+    Local,
     Server,
     Token,
     connection,
@@ -44,6 +45,7 @@ def predict(
     authorities: Authorities = None,
     certificate: Certificate = None,
     key: Key = None,
+    local: Local = None,
 ) -> None:
     """Predict photos at their own sizes.
 
@@ -58,7 +60,7 @@ def predict(
 
     order = Order(photos, model, tuple(output or ("classes",)), top_k, save, overlay=overlay)
     with Client(
-        connection(server, token, authorities, certificate, key), timeout=timeout
+        connection(server, token, authorities, certificate, key, local), timeout=timeout
     ) as client:
         done, failed = predict_each(order, client)
     (predictions_as_json if as_json else predictions_as_table)(done)

@@ -1,7 +1,7 @@
 """The one use case: an image of any size in, what the model says about every cell out.
 
     gate -> header -> pictures' budget -> pixels -> route -> for each piece:
-        activations' budget -> cut and scale -> batch -> network -> reduce -> paste
+        cut and scale -> activations' budget -> batch -> network -> reduce -> paste
 
 A whole image is a single piece, so both routes are one path. The event loop never computes: pixels
 are worked on in one pool of threads, networks run in another.

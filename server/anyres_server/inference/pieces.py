@@ -1,6 +1,6 @@
 """The pieces of one image on their way through the network, several at a time.
 
-for each piece:   activations' budget -> cut and scale -> batch -> network -> reduce -> keep
+for each piece:   cut and scale -> activations' budget -> batch -> network -> reduce -> keep
 
 As many are under way as there are processors, and one more: while those compute, the next is cut or
 the last reduced.
@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from math import prod
 from time import monotonic, perf_counter
 from typing import TypeAlias
@@ -19,7 +20,7 @@ from anyres_analyzer.tiling.plan import Tile
 from anyres_server.errors import TooLate
 from anyres_server.inference.canvas import Mosaic, Placed
 from anyres_server.inference.off_loop import OffLoop
-from anyres_server.model import Model, Plan, Timing
+from anyres_server.model import Array, Model, Plan, Timing
 from anyres_server.observe.asked import asked
 from anyres_server.observe.tracing import passed, stage
 from anyres_server.picture.image import Source
@@ -111,26 +112,27 @@ class Pieces:
 
     async def _piece(self, job: Job, tile: Tile) -> Placed:
         with stage("tile", top=tile.rows.start, left=tile.columns.start):
-            cost = job.model.cost(tile.size)
+            reserved = job.model.cost(tile.size).activation_bytes
+            images = await self._cut(job, tile)  # while another one computes
             waiting = perf_counter()
-            async with self.activations.lent(cost.activation_bytes):
-                passed("queue", perf_counter() - waiting)
-                return await self._run(job, tile, cost.activation_bytes)
+            async with self.activations.lent(reserved):
+                ran = await self.batcher.infer(job.model, images, job.mosaic.asked, reserved)
+            del images
+            job.clock.compute_s += ran.compute_s
+            passed("queue", perf_counter() - waiting - ran.compute_s, ago_s=ran.compute_s)
+            passed("compute", ran.compute_s)
+            place = partial(job.mosaic.placed, tile, ran.outputs)
+            placed, seconds = await self.off_loop.timed(place)
+            job.clock.reduce_s += seconds
+            passed("reduce", seconds)
+            return placed
 
-    async def _run(self, job: Job, tile: Tile, reserved: int) -> Placed:
+    async def _cut(self, job: Job, tile: Tile) -> Array:
         rows, columns = (slice(axis.start, axis.stop) for axis in (tile.rows, tile.columns))
         images, seconds = await self.off_loop.timed(lambda: job.source.cut(rows, columns))
         job.clock.decode_s += seconds
         passed("decode", seconds)
-        waiting = perf_counter()
-        ran = await self.batcher.infer(job.model, images, job.mosaic.asked, reserved)
-        job.clock.compute_s += ran.compute_s
-        passed("queue", perf_counter() - waiting - ran.compute_s, ago_s=ran.compute_s)
-        passed("compute", ran.compute_s)
-        placed, seconds = await self.off_loop.timed(lambda: job.mosaic.placed(tile, ran.outputs))
-        job.clock.reduce_s += seconds
-        passed("reduce", seconds)
-        return placed
+        return images
 
 
 def computed_pixels(tiles: Iterable[Tile]) -> int:
