@@ -111,21 +111,33 @@ def project(engine: tuple[str, ...], images: Path, results: Path) -> Iterator[Pr
         project.must("down", "--volumes", "--rmi", "local", "--remove-orphans", profile="*")
 
 
-# What Compose takes as it is from others, and what stands in for it where it cannot be had.
+# What takes the place of images of others where those cannot be had.
 STAND_INS = Path(__file__).with_name("stand_ins")
 
 
 @pytest.fixture(scope="session")
-def others(project: Project) -> None:
+def others(project: Project) -> Iterator[None]:
     """The images of others: as they are, or programs that do as much and fit the same way."""
     known = project.must("config", "--images", profile="*").split()
-    for target in ("envoy", "prometheus", "grafana"):
-        (image,) = (name for name in known if target in name)
-        if any(
-            project.run("docker", *ask, image).returncode == 0 for ask in (("inspect",), ("pull",))
-        ):
-            continue
-        python = base_image().removeprefix("python:")
-        words = ("--build-arg", f"PYTHON={python}", "--target", target, "--tag", image)
-        built = project.run("docker", "build", *words, str(STAND_INS))
-        assert built.returncode == 0, built.stderr[-2000:]
+    wanted = {part: next(one for one in known if part in one) for part in OTHERS}
+    missing = {part: image for part, image in wanted.items() if not had(project, image)}
+    try:
+        for part, image in missing.items():
+            python = base_image().removeprefix("python:")
+            words = ("--build-arg", f"PYTHON={python}", "--target", part, "--tag", image)
+            built = project.run("docker", "build", *words, str(STAND_INS))
+            assert built.returncode == 0, built.stderr[-2000:]
+        yield
+    finally:
+        project.must("down", profile="*")
+        for image in missing.values():  # or it would be taken for what it stands in for
+            project.run("docker", "image", "rm", "--force", image)
+
+
+OTHERS = ("envoy", "prometheus", "grafana")
+
+
+def had(project: Project, image: str) -> bool:
+    """Whether it is there, or comes."""
+    asks = (("image", "inspect"), ("pull", "--quiet"))
+    return any(project.run("docker", *ask, image).returncode == 0 for ask in asks)
