@@ -47,6 +47,7 @@ log = logging.getLogger(__name__)
 ENVELOPE_BYTES = 2**20  # of a message, around its pixels
 LAST_WORDS_S = 1.0  # for answers that are made but not yet sent
 HANDSHAKE_S = 10  # for a connection to say what it wants
+NEVER_MS = 2**31 - 1  # as gRPC has it
 STREAMS_EACH = 1024  # calls of one connection beyond all limits
 PING_AT_MOST_EVERY_S = 5  # by clients, to keep their connections open
 
@@ -139,6 +140,7 @@ async def front(settings: Settings, services: Iterable[str], tell: Tell) -> Asyn
 def _options(limits: Limits) -> list[tuple[str, int]]:
     message = limits.message_bytes + ENVELOPE_BYTES
     silent_ms = int(limits.keepalive_s * 1e3)
+    age_ms = int(limits.connection_age_s * 1e3) or NEVER_MS
     return [
         ("grpc.max_receive_message_length", message),
         ("grpc.max_send_message_length", message),
@@ -150,6 +152,7 @@ def _options(limits: Limits) -> list[tuple[str, int]]:
         ("grpc.http2.max_pings_without_data", 0),  # as many as it takes
         ("grpc.http2.ping_timeout_ms", silent_ms),  # the keepalive's own does not end it by 1.85
         ("grpc.http2.min_recv_ping_interval_without_data_ms", PING_AT_MOST_EVERY_S * 1000),
+        ("grpc.max_connection_age_ms", age_ms),  # calls that it has go on to their end
         ("grpc.server_handshake_timeout_ms", HANDSHAKE_S * 1000),
         ("grpc.max_allowed_incoming_connections", limits.connections),
         # So many that a caller over the limits above is told, and does not wait in its own queue.

@@ -126,6 +126,12 @@ class Limits(Section):
     keepalive_s: Seconds = Field(
         default=30.0, ge=0.05, description="after which a silent connection is asked, then closed"
     )
+    connection_age_s: Seconds = Field(
+        default=0.0,
+        ge=0,
+        description="after which a connection takes no more calls, so that its caller looks up the "
+        "server's name again and finds new replicas; 0: never",
+    )
 
 
 class Uploads(Section):
