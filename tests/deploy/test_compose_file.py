@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[2]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 DOCKERFILE = (ROOT / "deploy/Dockerfile").read_text()
 SERVICES: dict[str, Any] = COMPOSE["services"]
+FINDS_OTHERS = {"ANYRES_LIMITS_CONNECTION_AGE_S": "1m"}
 LEAVES = {"models", "batch"}  # all others stay, and say how they are
 EVERY = pytest.mark.parametrize("name", SERVICES)
 A_RELEASE = re.compile(r":v?\d+\.\d+\.\d+(-[\w-]+)?$")
@@ -83,6 +84,7 @@ def test_three_replicas_are_the_server_without_its_port() -> None:
     server, replica = dict(SERVICES["server"]), dict(SERVICES["replica"])
     assert server.pop("ports")
     assert (replica.pop("profiles"), replica.pop("deploy")) == (["scale"], {"replicas": 3})
+    assert replica.pop("environment") == FINDS_OTHERS
     assert replica == server
 
 

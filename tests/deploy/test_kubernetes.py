@@ -74,8 +74,10 @@ def test_everything_selects_these_pods_and_no_others() -> None:
     assert only("HorizontalPodAutoscaler")["scaleTargetRef"]["name"] == "anyres"
 
 
-def test_the_name_stands_for_every_servers_own_address() -> None:
+def test_the_name_stands_for_every_servers_own_address_and_is_looked_up_again() -> None:
     assert only("Service")["clusterIP"] == "None"
+    said = {one["name"]: one["value"] for one in SERVER["env"]}
+    assert said["ANYRES_LIMITS_CONNECTION_AGE_S"] == "1m"
 
 
 @pytest.mark.parametrize("server", [SERVER, KSERVE_SERVER], ids=["kubernetes", "kserve"])
