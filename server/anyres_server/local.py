@@ -30,8 +30,8 @@ from anyres_server.errors import StartFailed
 from anyres_server.observe.events import telling
 from anyres_server.observe.logs import log_to_stderr
 from anyres_server.rpc.status import answer_to
-from anyres_server.settings.mistake import Mistake
-from anyres_server.settings.reading import Given, read_settings
+from anyres_server.settings.mistake import Key, Mistake
+from anyres_server.settings.reading import Given, read_settings, variable
 from anyres_server.settings.settings import Settings
 
 AHEAD = 4  # messages of a stream that wait for their reader
@@ -56,10 +56,14 @@ def local(models: Path) -> Iterator[LocalServer]:
 
 
 def _settings(folder: Path) -> Settings:
-    given = {
+    """Threads spin if nothing else is said: whoever waits for the answer has nothing else to do."""
+    given: dict[Key, Given] = {
         ("models",): Given(str(folder), "--local"),
         ("repository", "watch"): Given(False, "--local"),
     }
+    spin = ("compute", "spin")
+    if variable(spin) not in os.environ:
+        given[spin] = Given(True, "--local")
     try:
         return read_settings(given, os.environ, None).settings
     except Mistake as error:
