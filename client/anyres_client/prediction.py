@@ -218,17 +218,17 @@ class Prediction:
         if overlay_on is not None:
             saving.write_drawing(partial(self.overlay, overlay_on), path)
             return
-        place = {} if like is None else georeference.read(like)
-        saving.write(
-            saving.Contents(self.outputs, self.palette, self.summary, partial(self._tiff, place)),
-            path,
-        )
+        saving.write(self._contents({} if like is None else georeference.read(like)), path)
 
-    def encoded(self, kind: Literal["png", "jpeg"], overlay_on: Picture | None = None) -> bytes:
-        """The class map, or the overlay, as a file's contents."""
+    def encoded(self, suffix: str, overlay_on: Picture | None = None) -> bytes:
+        """What `save` writes into a file with this suffix, ".png" or another, as bytes."""
         if overlay_on is not None:
-            return saving.encoded_drawing(self.overlay(overlay_on), kind)
-        return saving.png(self.classes, self.palette)
+            return saving.encoded_drawing(partial(self.overlay, overlay_on), suffix)
+        return saving.encoded(self._contents({}), suffix)
+
+    def _contents(self, place: georeference.Tags) -> saving.Contents:
+        tiff = partial(self._tiff, place)
+        return saving.Contents(self.outputs, self.palette, self.summary, tiff)
 
     def _tiff(self, place: georeference.Tags) -> bytes:
         return georeference.tiff(self.to_image_size(), self.palette, place)

@@ -34,29 +34,32 @@ class Contents:
 def write(contents: Contents, path: str | PathLike[str]) -> None:
     """Write to `path`, at once or not at all."""
     target = Path(path)
-    writer = WRITERS.get(target.suffix.lower())
-    if writer is None:
-        raise InvalidRequest(f"cannot save as {target.name}: the suffix is one of {_known()}")
+    writer = _writer(target.suffix, target.name)
     with replacing(target) as file:
         writer(contents, file)
 
 
-def encoded_drawing(image: Image.Image, kind: str) -> bytes:
-    """A drawing as a file: PNG, JPEG or WEBP."""
+def encoded(contents: Contents, suffix: str) -> bytes:
+    """What a file with this suffix would hold."""
     file = BytesIO()
-    image.save(file, kind, quality=92)
+    _writer(suffix, suffix)(contents, file)
+    return file.getvalue()
+
+
+def encoded_drawing(draw: Callable[[], Image.Image], suffix: str) -> bytes:
+    """A drawing as a file with this suffix; nothing is drawn that cannot be written."""
+    kind = Image.registered_extensions().get(suffix.lower())
+    if kind not in DRAWING_KINDS:
+        raise InvalidRequest(f"cannot save an overlay as {suffix}: it can be {_drawings()}")
+    file = BytesIO()
+    draw().save(file, kind, quality=92)
     return file.getvalue()
 
 
 def write_drawing(draw: Callable[[], Image.Image], path: str | PathLike[str]) -> None:
-    """Draw and write to `path`, at once or not at all; nothing is drawn that cannot be written."""
+    """Draw and write to `path`, at once or not at all."""
     target = Path(path)
-    kind = Image.registered_extensions().get(target.suffix.lower())
-    if kind not in DRAWING_KINDS:
-        known = ", ".join(DRAWING_KINDS)
-        raise InvalidRequest(f"cannot save an overlay as {target.name}: it can be {known}")
-    assert kind is not None, "it is one of those"
-    contents = encoded_drawing(draw(), kind)
+    contents = encoded_drawing(draw, target.suffix)
     with replacing(target) as file:
         file.write(contents)
 
@@ -97,8 +100,15 @@ def _json(contents: Contents, file: IO[bytes]) -> None:
     file.write(json.dumps(contents.summary(), indent=2).encode() + b"\n")
 
 
-def _known() -> str:
-    return ", ".join(WRITERS)
+def _writer(suffix: str, name: str) -> Callable[[Contents, IO[bytes]], None]:
+    writer = WRITERS.get(suffix.lower())
+    if writer is None:
+        raise InvalidRequest(f"cannot save as {name}: the suffix is one of {', '.join(WRITERS)}")
+    return writer
+
+
+def _drawings() -> str:
+    return ", ".join(DRAWING_KINDS)
 
 
 DRAWING_KINDS = ("PNG", "JPEG", "WEBP")

@@ -15,8 +15,8 @@ from anyres_exporter.card.write import write
 from anyres_exporter.errors import NotExportable
 from anyres_exporter.runtime import Runtime
 from anyres_proto.card import METADATA_KEY, Card
-from anyres_server.engine.session import open_engine
-from anyres_server.repository.repository import load_repository
+from anyres_server.core import stocked
+from anyres_server.settings.settings import Settings
 
 APART = 1000  # bytes
 
@@ -97,11 +97,12 @@ def test_weights_that_do_not_fit_lie_beside_the_graph_where_memory_can_be_mapped
     assert path.stat().st_size < data_of(tmp_path).stat().st_size
 
 
-def test_the_server_serves_a_model_whose_weights_lie_beside_it(tmp_path: Path) -> None:
+async def test_the_server_serves_a_model_whose_weights_lie_beside_it(tmp_path: Path) -> None:
     write(made(), card(made()), tmp_path, external_above=APART)
-    models = load_repository(tmp_path, lambda path: open_engine(path, threads=1), analyze)
     image = np.random.default_rng(1).standard_normal((2, 3, 7, 9)).astype(np.float32)
-    (found,) = models.get("net").network(image, ("scores",))
+    with stocked(Settings(models=tmp_path)) as stock:
+        await stock.repository.start()
+        (found,) = stock.repository.get("net").network(image, ("scores",))
     assert np.array_equal(found, scores(made()))
 
 

@@ -116,9 +116,11 @@ def test_no_cut_that_fits_computes_much_less(
     rule = AxisRule(alignment, halo, halo)
     rows, columns = (Axis(side, rule) for side in size)
     cutter = Cutter(rows, columns, lambda tile: tile[0] * tile[1])
-    all_cuts = product(range(alignment, 208, alignment), repeat=2)
+    sides = range(alignment, 208, alignment)
     fitting = [
-        core for core in all_cuts if rows.longest(core[0]) * columns.longest(core[1]) <= budget
+        (height, width)
+        for height, width in product(sides, sides)
+        if rows.longest(height) * columns.longest(width) <= budget
     ]
     found = cutter.within(budget)
     assert (found is None) == (not fitting)

@@ -21,7 +21,11 @@ from anyres_client.commands.connecting import (
 
 def predict(
     photos: Annotated[
-        list[Path], typer.Argument(metavar="PHOTO...", help="Image files, each at its own size.")
+        list[Path],
+        typer.Argument(
+            metavar="PHOTO...",
+            help="Image files, each at its own size; folders of them; - for standard input.",
+        ),
     ],
     model: Annotated[
         str | None, typer.Option(help="The model; needed where the server has several.")
@@ -33,10 +37,25 @@ def predict(
     top_k: Annotated[int, typer.Option(min=1, help="How many classes a cell for top_k.")] = 5,
     save: Annotated[
         Path | None,
-        typer.Option(help="A file (.png, .npz, .npy, .json), or a folder for several photos."),
+        typer.Option(
+            help="A file (.png, .tif, .npz, .npy, .json), a folder for several photos, or - for "
+            "standard output."
+        ),
+    ] = None,
+    format_: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="png|tif|npz|npy|json",
+            help="What is saved in a folder or goes to standard output.",
+            show_default="png",
+        ),
     ] = None,
     overlay: Annotated[
         bool, typer.Option("--overlay", help="Save the prediction drawn on the photo.")
+    ] = False,
+    open_: Annotated[
+        bool, typer.Option("--open", help="Look at what was saved, with the system's own program.")
     ] = False,
     timeout: Annotated[float, typer.Option(min=0.001, help="Seconds for each photo.")] = 60.0,
     as_json: Annotated[bool, typer.Option("--json", help="One line of JSON a photo.")] = False,
@@ -52,17 +71,24 @@ def predict(
     Prints what the model sees: the shares of the cells that each class has. A photo that the
     server refuses is reported and skipped; the exit code is 2 then.
 
-    Example: anyres predict photo.jpg --model climate_unet --overlay --save overlay.png
+    Example: anyres predict photo.jpg --model climate_unet --overlay --save overlay.png --open
     """
     from anyres_client.client import Client
-    from anyres_client.photos import Order, predict_each
+    from anyres_client.photos import STANDARD, Order, named, predict_each, saved
     from anyres_client.show import predictions_as_json, predictions_as_table
 
-    order = Order(photos, model, tuple(output or ("classes",)), top_k, save, overlay=overlay)
+    if open_ and (save is None or save == STANDARD):
+        raise typer.BadParameter("--open needs --save with a file or a folder")
+    outputs = tuple(output or ("classes",))
+    order = Order(list(named(photos)), model, outputs, top_k, save, format_, overlay)
     with Client(
         connection(server, token, authorities, certificate, key, local), timeout=timeout
     ) as client:
         done, failed = predict_each(order, client)
-    (predictions_as_json if as_json else predictions_as_table)(done)
+    if save != STANDARD:
+        (predictions_as_json if as_json else predictions_as_table)(done)
+    if open_:
+        for path in saved(order):
+            typer.launch(str(path))
     if failed:
         raise typer.Exit(2)

@@ -212,9 +212,9 @@ class _Running:
             true = label(self.job.labels, item.name)
             line["counts"] = counts(true, prediction.to_image_size())
             self._counts.append(line["counts"])
-        files = {"classes.png": prediction.encoded("png")}
+        files = {"classes.png": prediction.encoded(".png")}
         if self.job.overlay:
-            files["overlay.jpg"] = prediction.encoded("jpeg", overlay_on=encoded)
+            files["overlay.jpg"] = prediction.encoded(".jpg", overlay_on=encoded)
         try:
             self.sink.add(line, files)
         except OSError as error:

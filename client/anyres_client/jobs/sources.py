@@ -46,6 +46,15 @@ def found(source: str, out: Path) -> Iterator[Found]:
     raise InvalidRequest(f"there is no folder, list, archive or pattern {source}")
 
 
+def within(folder: Path) -> Iterator[Found]:
+    """Every image below a folder, each folder's in order of their names.
+
+    Raises:
+        InvalidRequest: a folder cannot be read.
+    """
+    return _folder(folder, None)
+
+
 def _file(path: Path) -> Iterator[Found]:
     kind = next((suffix for suffix in READERS if path.name.lower().endswith(suffix)), None)
     if kind is None and is_image(path.name):
@@ -57,13 +66,14 @@ def _file(path: Path) -> Iterator[Found]:
     return READERS[kind](path)
 
 
-def _folder(source: Path, out: Path) -> Iterator[Found]:
+def _folder(source: Path, out: Path | None) -> Iterator[Found]:
     for folder, subfolders, files in os.walk(source, onerror=_unreadable):
         here = Path(folder)
         subfolders[:] = sorted(
             name
             for name in subfolders
-            if not name.startswith(".") and (here / name).resolve() != out.resolve()
+            if not name.startswith(".")
+            and (out is None or (here / name).resolve() != out.resolve())
         )
         for name in sorted(files):
             if is_image(name) and not name.startswith(TEMPORARY):
