@@ -36,7 +36,8 @@ GROUP = "anyres.commands"
 # The order of a first day: make a model, look at it, serve it, ask it.
 ORDER = (
     *("export", "prove", "convolutionalize", "analyze", "compare", "card", "evaluate", "selftest"),
-    *("serve", "token", "tune", "bench", "models", "estimate", "predict", "batch"),
+    *("serve", "token", "tune", "bench"),
+    *("models", "estimate", "predict", "batch", "watch", "web", "doctor"),
 )
 
 # Third-party module -> the extra that installs it.
@@ -53,6 +54,7 @@ EXTRAS = {
     "onnx": "analyzer",
     "jinja2": "report",
     "pyarrow": "parquet",
+    "gradio": "web",
 }
 
 Command: TypeAlias = Callable[..., object]

@@ -13,12 +13,14 @@ from rich.table import Table
 from rich.text import Text
 
 from anyres_client.answers import Estimate, ModelSummary, Size, percent, size_text
+from anyres_client.doctor import Finding
 from anyres_client.prediction import Prediction
 from anyres_proto.card import AxisContract, Card
 
 Done = Sequence[tuple[Path, Prediction]]
 Estimates = Sequence[tuple[Size, Estimate]]
 
+STATES = {"ok": "green", "missing": "yellow", "broken": "bold red"}
 WIDEST = 100  # columns; longer lines are hard to read, however wide the screen
 
 
@@ -124,6 +126,13 @@ def card_as_text(card: Card) -> None:
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
+    for what, said in card_rows(card).items():
+        table.add_row(what, Text(said))
+    _print(table)
+
+
+def card_rows(card: Card) -> dict[str, str]:
+    """What a card says, in words, by what it speaks of; only what there is something to say of."""
     rows = {
         "model": card.name,
         "": card.description,
@@ -136,10 +145,7 @@ def card_as_text(card: Card) -> None:
         "parameters": f"{card.parameters:,}",
         "proven": _proven(card),
     }
-    for what, said in rows.items():
-        if said:
-            table.add_row(what, Text(said))
-    _print(table)
+    return {what: said for what, said in rows.items() if said}
 
 
 def _axis(axis: AxisContract) -> str:
@@ -174,3 +180,21 @@ def _proven(card: Card) -> str:
         return ""
     worst = max(proof.max_rel_error for proof in card.proofs)
     return f"at {len(card.proofs)} sizes, worst error {worst:.1e} of the largest value"
+
+
+def findings_as_table(findings: Sequence[Finding]) -> None:
+    """One row a finding, in the colour of its state."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for finding in findings:
+        state = Text(finding.state, style=STATES[finding.state])
+        table.add_row(state, Text(finding.what), Text(finding.said))
+    _print(table)
+
+
+def findings_as_json(findings: Sequence[Finding]) -> None:
+    """One line a finding."""
+    for finding in findings:
+        sys.stdout.write(json.dumps(dataclasses.asdict(finding)) + "\n")

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from importlib.metadata import EntryPoint
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import pytest
 from PIL import Image
 
 import anyres_client.main as command_line
+from anyres_client import Client
 from anyres_client.main import main
 
 COMMANDS = ["export", "analyze", "card", "serve", "tune", "bench", "models", "predict", "batch"]
@@ -190,6 +192,73 @@ def test_predict_draws_an_overlay_for_any_model(
     with Image.open(tmp_path / "o.png") as drawn:
         assert drawn.width == 12
         assert drawn.height > 6
+
+
+def test_a_folder_is_every_photo_in_it(anyres: Any, photo: Path, tmp_path: Path) -> None:
+    deep = tmp_path / "album" / "deep"
+    deep.mkdir(parents=True)
+    for name in ("album/b.png", "album/deep/a.png", "album/notes.txt"):
+        (tmp_path / name).write_bytes(photo.read_bytes())
+    code, out, _ = anyres("predict", tmp_path / "album", "--model", "zones", "--json")
+    assert code == 0
+    named = [json.loads(line)["photo"] for line in out.splitlines()]
+    assert named == [str(tmp_path / name) for name in ("album/b.png", "album/deep/a.png")]
+    (tmp_path / "empty").mkdir()
+    code, _, err = anyres("predict", tmp_path / "empty", "--model", "zones")
+    assert (code, "there is no image in" in one_line(err)) == (2, True)
+
+
+@pytest.mark.parametrize("kind", ["png", "npy", "json"])
+def test_a_photo_comes_by_standard_input_and_goes_to_standard_output(
+    photo: Path, fake: Any, kind: str
+) -> None:
+    command = [sys.executable, "-m", "anyres_client.main", "predict", "-", "--save", "-"]
+    done = subprocess.run(
+        [*command, "--format", kind, "--model", "zones", "--server", fake.address],
+        input=photo.read_bytes(),
+        capture_output=True,
+        check=True,
+        timeout=60,
+    )
+    expected = Client(fake.address).predict(photo, model="zones")
+    match kind:
+        case "png":
+            np.testing.assert_array_equal(Image.open(BytesIO(done.stdout)), expected.classes)
+        case "npy":
+            np.testing.assert_array_equal(np.load(BytesIO(done.stdout)), expected.classes)
+        case _:
+            assert json.loads(done.stdout)["grid_size"] == list(expected.grid_size)
+
+
+def test_what_was_saved_is_opened(
+    anyres: Any, photo: Path, tmp_path: Path, monkeypatch: Any
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr("typer.launch", opened.append)
+    words = ("predict", photo, "--model", "zones", "--open", "--save")
+    assert anyres(*words, tmp_path / "r.png")[0] == 0
+    assert anyres(*words, tmp_path / "to", "--format", "json")[0] == 0
+    assert opened == [str(tmp_path / "r.png"), str(tmp_path / "to" / "photo.png.classes.json")]
+    assert all(Path(path).is_file() for path in opened)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["photo.png", "--open"], "--open needs --save"),
+        (["photo.png", "--format", "png"], "--format needs --save"),
+        (["photo.png", "--save", "r.png", "--format", "png"], "--format needs --save"),
+        (["photo.png", "other.png", "--save", "-"], "standard output takes one"),
+        (["-", "-"], "standard input is read once"),
+        (["photo.png", "--save", "-", "--format", "doc"], "cannot save as .doc"),
+    ],
+)
+def test_ways_in_and_out_that_cannot_be_are_told(
+    anyres: Any, photo: Path, monkeypatch: Any, words: list[str], said: str
+) -> None:
+    monkeypatch.chdir(photo.parent)
+    code, _, err = anyres("predict", *words, "--model", "zones")
+    assert (code, said in one_line(err)) == (2, True)
 
 
 def test_photos_of_one_stem_are_saved_side_by_side(

@@ -54,9 +54,7 @@ class Watched:
         self._bar = self._progress.add_task("", total=None, megapixels=0.0, predicted=0)
 
     def begin(self, done: int) -> None:
-        """Say what was done before, and show the bar; elsewhere than on a terminal it is noise."""
-        if done:
-            self.say(f"{done} done before")
+        """Show the bar; elsewhere than on a terminal it is noise."""
         self._progress.update(self._bar, completed=done)
         if self._console.is_terminal:
             self._progress.start()
@@ -103,14 +101,19 @@ async def run_with_progress(
     Raises:
         ClientError: see `anyres_client.jobs.running.run`.
     """
-    watched = Watched(job)
-    try:
-        async with AsyncClient(connection, timeout=timeout_s) as client:
-            summary = await run(job, client, watched.begin, watched.report)
-    finally:
-        watched.end()
+    async with AsyncClient(connection, timeout=timeout_s) as client:
+        summary, watched = await shown(job, client)
     _tell(job, summary, watched, as_json=as_json)
     return summary
+
+
+async def shown(job: Job, client: AsyncClient) -> tuple[Summary, Watched]:
+    """Run a job, with its bar and its failures on stderr."""
+    watched = Watched(job)
+    try:
+        return await run(job, client, watched.begin, watched.report), watched
+    finally:
+        watched.end()
 
 
 def _tell(job: Job, summary: Summary, watched: Watched, *, as_json: bool) -> None:
