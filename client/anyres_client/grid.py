@@ -22,15 +22,27 @@ from anyres_proto.card import Output
 ROWS_AT_ONCE = 64
 
 
-def nearest(cells: NDArray[Any], geometry: Output, size: Size) -> NDArray[Any]:
-    """Every pixel's nearest cell, (height, width)."""
-    rows, columns = (np.rint(at).astype(np.intp) for at in _positions(cells, geometry, size))
+def nearest(
+    cells: NDArray[Any], geometry: Output, size: Size, shown: Size | None = None
+) -> NDArray[Any]:
+    """Every pixel's nearest cell, (height, width).
+
+    Args:
+        cells: one value a cell, (h, w).
+        geometry: where cells lie.
+        size: of the image.
+        shown: of a smaller picture of it, whose pixels are meant; the image itself where None.
+    """
+    at = _positions(cells, geometry, size, shown)
+    rows, columns = (np.rint(each).astype(np.intp) for each in at)
     return cells[rows[:, None], columns[None, :]]
 
 
-def bilinear(cells: NDArray[np.float32], geometry: Output, size: Size) -> NDArray[np.float32]:
+def bilinear(
+    cells: NDArray[np.float32], geometry: Output, size: Size, shown: Size | None = None
+) -> NDArray[np.float32]:
     """Between four cells, by distance; beyond the outermost centres, the outermost cells."""
-    rows, columns = _positions(cells, geometry, size)
+    rows, columns = _positions(cells, geometry, size, shown)
     return _between(_between(cells, rows).T, columns).T
 
 
@@ -54,18 +66,25 @@ def likeliest(
 
 
 def _positions(
-    cells: NDArray[Any], geometry: Output, size: Size
+    cells: NDArray[Any], geometry: Output, size: Size, shown: Size | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Where the pixels' rows and columns lie on the grid."""
 
     def along(axis: int, stride: Fraction, offset: Fraction) -> NDArray[np.float64]:
-        at = (np.arange(size[axis]) - float(offset)) / float(stride)
+        at = (_centres(size[axis], shown and shown[axis]) - float(offset)) / float(stride)
         return np.clip(at, 0, cells.shape[axis] - 1)
 
     return (
         along(0, geometry.stride[0], geometry.offset[0]),
         along(1, geometry.stride[1], geometry.offset[1]),
     )
+
+
+def _centres(length: int, shown: int | None) -> NDArray[np.float64]:
+    """The pixels of an axis, or those of the image in which a smaller picture's are centred."""
+    if shown is None:
+        return np.arange(length, dtype=np.float64)
+    return np.floor((np.arange(shown) + 0.5) * length / shown)
 
 
 def _between(cells: NDArray[np.float32], at: NDArray[np.float64]) -> NDArray[np.float32]:

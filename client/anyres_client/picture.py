@@ -41,13 +41,18 @@ def pixels(image: Image.Image) -> NDArray[np.uint8]:
 
 def upright_rgb(picture: Picture, size: Size) -> Image.Image:
     """The picture to draw on; it must be the one that was predicted."""
-    image = _open(picture).convert("RGB")
+    image = upright(picture)
     if (image.height, image.width) != size:
         raise InvalidRequest(
             f"this picture is {image.width}x{image.height}, "
             f"but the prediction was made from one of {size_text(size)}"
         )
     return image
+
+
+def upright(picture: Picture) -> Image.Image:
+    """The picture as it is drawn on: upright, in RGB."""
+    return _open(picture).convert("RGB")
 
 
 def _open(picture: Picture) -> Image.Image:
@@ -58,7 +63,11 @@ def _open(picture: Picture) -> Image.Image:
     encoded = picture if isinstance(picture, bytes) else read_file(picture)
     try:
         return ImageOps.exif_transpose(Image.open(BytesIO(encoded)))
-    except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
+    except UnidentifiedImageError as error:
+        raise InvalidRequest(
+            "cannot draw on this picture: it is in no format that Pillow reads"
+        ) from error
+    except (OSError, Image.DecompressionBombError) as error:
         raise InvalidRequest(f"cannot draw on this picture: {error}") from error
 
 

@@ -1,0 +1,159 @@
+"""The page: a picture goes in on the left, what the server says of it is on the right.
+
+One column on a phone, two on a desktop. What moves while somebody looks (slider, legend, pointer)
+is the viewer's and asks nobody; only a new picture or another model asks the server.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import partial
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, TypeAlias
+
+import gradio
+
+from anyres_client.client import Client
+from anyres_client.errors import ClientError
+from anyres_client.web import panels
+from anyres_client.web.asking import Answer, answer, ready_models
+from anyres_client.web.shown import shown
+
+TITLE = "anyres"
+EXAMPLES = ("cat.jpg", "coffee.jpg", "earth.jpg")
+AT_ONCE = 4  # pictures that are asked about at the same time
+KEPT_S = 3600  # how long files of others are kept
+
+Update: TypeAlias = Any  # what Gradio takes for a component: a value, or `gradio.update`
+
+
+def page(client: Client) -> gradio.Blocks:
+    """The page about one server."""
+    with gradio.Blocks(
+        title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=(KEPT_S, KEPT_S)
+    ) as blocks:
+        gradio.HTML(_heading(client.connection.address), elem_id="heading")
+        with gradio.Row(elem_id="columns"):
+            with gradio.Column(scale=1, min_width=280, elem_id="asking"):
+                photo = gradio.File(
+                    label="Picture", file_types=["image"], height=140, elem_id="photo"
+                )
+                model = gradio.Dropdown(label="Model", choices=[], elem_id="model")
+                with gradio.Row(elem_id="examples"):
+                    for name in EXAMPLES:
+                        _example(name, photo)
+                report = gradio.HTML(elem_id="report")
+            with gradio.Column(scale=3, min_width=320, elem_id="answer"):
+                viewer = _viewer()
+                mask = gradio.DownloadButton(
+                    "Download mask", visible=False, size="sm", elem_id="mask"
+                )
+                cost = gradio.HTML(elem_id="cost")
+        blocks.load(partial(_models, client), None, [model, viewer], show_progress="hidden")
+        model.change(partial(_report, client), [model], [report], show_progress="hidden")
+        gradio.on(
+            [photo.change, model.input],
+            partial(_ask, client),
+            [photo, model],
+            [viewer, cost, mask],
+            concurrency_limit=AT_ONCE,
+            show_progress="minimal",
+            show_progress_on=viewer,
+            trigger_mode="always_last",
+        )
+    return blocks
+
+
+def style() -> str:
+    """The style sheets of the page and of the viewer."""
+    return "".join(_own("viewer", name).read_text() for name in ("page.css", "viewer.css"))
+
+
+def _example(name: str, photo: gradio.File) -> None:
+    """A button that puts one of our own pictures where an upload would be."""
+    path = str(_own("examples", name))
+    button = gradio.Button(Path(name).stem.title(), icon=path, size="sm", min_width=72)
+    button.click(lambda: path, None, [photo], show_progress="hidden")
+
+
+def _viewer() -> gradio.HTML:
+    text = {kind: _own("viewer", f"viewer.{kind}").read_text() for kind in ("html", "js")}
+    return gradio.HTML(
+        value="",
+        html_template=text["html"],
+        js_on_load=text["js"],
+        apply_default_css=False,
+        elem_id="viewer",
+    )
+
+
+def _models(client: Client) -> tuple[Update, Update]:
+    try:
+        names = ready_models(client)
+    except ClientError as error:
+        return gradio.update(choices=[], value=None), _problem(error)
+    if not names:
+        return gradio.update(choices=[], value=None), _told(
+            "The server has no model that is ready."
+        )
+    return gradio.update(choices=names, value=names[0]), gradio.update()
+
+
+def _report(client: Client, model: str | None) -> str:
+    """The model's card; nothing where there is none, since the viewer says why."""
+    if model is None:
+        return ""
+    try:
+        return panels.report(client.model(model))
+    except ClientError as error:
+        return f'<p class="problem">{escape(_sentence(error))}</p>'
+
+
+def _ask(client: Client, path: str | None, model: str | None) -> Iterator[tuple[Update, ...]]:
+    """The viewer's picture, route and cost, and the mask to download."""
+    if path is None or model is None:
+        yield "", "", gradio.update(visible=False)
+        return
+    try:
+        found = answer(client, path, model)
+    except ClientError as error:
+        yield _problem(error), "", gradio.update(visible=False)
+        return
+    with TemporaryDirectory() as folder:  # Gradio has taken a copy by the time this goes on
+        file = Path(folder, f"{Path(path).stem}.mask.png")
+        file.write_bytes(found.mask())
+        yield _viewed(found), panels.cost(found), gradio.update(value=str(file), visible=True)
+
+
+def _viewed(found: Answer) -> str:
+    return _as_value(shown(found.prediction, found.photo))
+
+
+def _problem(error: ClientError) -> str:
+    return _told(_sentence(error))
+
+
+def _told(sentence: str) -> str:
+    return _as_value({"problem": sentence})
+
+
+def _sentence(error: ClientError) -> str:
+    text = " ".join(str(error).split())
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
+
+
+def _as_value(said: dict[str, Any]) -> str:
+    """JSON in which no name of a class can be taken for HTML."""
+    return json.dumps(said).replace("<", "\\u003c")
+
+
+def _heading(address: str) -> str:
+    return f"<h1>{TITLE}</h1><p>any picture, at its own size &middot; {escape(address)}</p>"
+
+
+def _own(folder: str, name: str) -> Path:
+    return Path(str(files("anyres_client.web").joinpath(folder, name)))
