@@ -83,7 +83,11 @@ def test_no_container_can_do_more_than_its_work(project: Project, service: str) 
 # The base image is about 130 MB; with it the server stays below 600 MB, the client below 250 MB.
 @pytest.mark.parametrize(
     ("service", "found", "megabytes"),
-    [("server", ["onnx", "onnxruntime", "anyres_client"], 450), ("batch", ["anyres_client"], 118)],
+    [
+        ("server", ["onnx", "onnxruntime", "anyres_client"], 450),
+        ("web", ["anyres_client"], 400),
+        ("batch", ["anyres_client"], 118),
+    ],
 )
 def test_the_images_are_small(
     project: Project, service: str, found: list[str], megabytes: int
