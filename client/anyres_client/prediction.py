@@ -17,11 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL.Image import Image
 
-from anyres_client import georeference, grid, heat, overlay, picture, saving
+from anyres_client import georeference, grid, heat, notebook, overlay, picture, saving
 from anyres_client import legend as strip
 from anyres_client.answers import Route, Share, Size, Timing, TopK
 from anyres_client.errors import InvalidRequest
 from anyres_client.instances import Instance, instances
+from anyres_client.outlines import Ring, rings
 from anyres_client.outputs import Outputs, requested
 from anyres_client.palette import class_colours
 from anyres_client.picture import Picture
@@ -123,6 +124,20 @@ class Prediction:
             if confidence is None
             else grid.nearest(confidence, self.card.output, self.image_size),
         )
+
+    def polygons(self, classes: Iterable[int | str] | None = None) -> dict[str, list[Ring]]:
+        """Rings of (x, y) around each class's pixels in the image, by its name; see `outlines`.
+
+        Args:
+            classes: names or indices; all that are in the class map where None.
+        """
+        wanted = (
+            [share.index for share in self.shares()]
+            if classes is None
+            else [self.class_index(one) for one in classes]
+        )
+        pixels = self.to_image_size()
+        return {self.class_names[index]: rings(pixels == index) for index in wanted}
 
     def class_index(self, name: int | str) -> int:
         """The class of a name (or index).
@@ -236,6 +251,16 @@ class Prediction:
     def _repr_png_(self) -> bytes | None:
         """What a notebook shows: the class map in its colours, where it was asked for."""
         return saving.png(self.classes, self.palette) if "classes" in self.outputs else None
+
+    def _repr_html_(self) -> str | None:
+        """What a notebook shows rather: the class map with its legend."""
+        png = self._repr_png_()
+        if png is None:
+            return None
+        size, (height, width) = f"{self.image_size[1]}x{self.image_size[0]}", self.grid_size
+        said = f"{self.model} {self.version}, {size} pixels, {width}x{height} cells, {self.route}"
+        took = f"{said}, {self.timing.total_s * 1e3:.0f} ms"
+        return notebook.figure(png, self.shares(), self.palette.tolist(), took)
 
     @property
     def _class_count(self) -> int:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from base64 import b64decode
 from io import BytesIO
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 from PIL import Image
 
 from anyres_client import Client, InvalidRequest, NotRequested, Prediction
+from anyres_client.outlines import area
 
 
 @pytest.fixture
@@ -127,3 +130,25 @@ def test_a_notebook_shows_the_class_map(predict: Any) -> None:
     shown = Image.open(BytesIO(prediction._repr_png_()))
     assert shown.size == (6, 4)
     assert (np.asarray(shown.convert("RGB")) == prediction.palette[prediction.classes]).all()
+
+
+def test_a_notebook_shows_the_legend_and_how_it_came_about(predict: Any) -> None:
+    prediction = predict("zones", TWO_BLOTS)
+    page = prediction._repr_html_()
+    assert "dark sea 58 %" in page
+    assert "zones 1, 6x4 pixels, 6x4 cells, tiled" in page
+    (image,) = re.findall(r'src="data:image/png;base64,([^"]*)"', page)
+    assert b64decode(image) == prediction._repr_png_()
+    assert "http" not in page
+    assert predict("zones", TWO_BLOTS, output="logits")._repr_html_() is None
+
+
+def test_polygons_enclose_each_classs_pixels(predict: Any) -> None:
+    prediction = predict("zones", TWO_BLOTS)
+    pixels = prediction.to_image_size()
+    found = prediction.polygons()
+    assert set(found) == {share.name for share in prediction.shares()}
+    for name, rings in found.items():
+        index = prediction.class_index(name)
+        assert sum(map(area, rings)) == (pixels == index).sum()
+    assert list(prediction.polygons(["wood [dense]"])) == ["wood [dense]"]
