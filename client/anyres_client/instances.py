@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,7 +23,7 @@ class Instance:
     class_name: str
     area: int  # pixels
     box: tuple[int, int, int, int]
-    score: float | None  # mean confidence; None where the prediction holds none
+    score: float | None  # mean confidence (see `centres` for its own); None where there is none
     region: Region = field(repr=False)
 
     @property
@@ -79,7 +79,21 @@ def instances(
         for region in regions(classes)
         if region.class_index in wanted and region.area >= min_area
     ]
-    found.sort(key=lambda region: region.area, reverse=True)
+    return numbered(
+        [(each, None if confidence is None else each.mean(confidence)) for each in found], names
+    )
+
+
+def numbered(
+    found: Iterable[tuple[Region, float | None]], names: Sequence[str]
+) -> tuple[Instance, ...]:
+    """Objects out of regions and their scores, the largest first.
+
+    Args:
+        found: each with its score.
+        names: every class's name.
+    """
+    ordered = sorted(found, key=lambda each: each[0].area, reverse=True)
     return tuple(
         Instance(
             id=number,
@@ -87,8 +101,8 @@ def instances(
             class_name=names[region.class_index],
             area=region.area,
             box=region.box,
-            score=None if confidence is None else region.mean(confidence),
+            score=score,
             region=region,
         )
-        for number, region in enumerate(found, start=1)
+        for number, (region, score) in enumerate(ordered, start=1)
     )

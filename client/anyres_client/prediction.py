@@ -63,6 +63,11 @@ class Prediction:
         )
 
     @property
+    def topk(self) -> TopK:
+        """The same, by PyTorch's name."""
+        return self.top_k
+
+    @property
     def probabilities(self) -> NDArray[np.float32]:
         """The probability of every class, (classes, h, w), 0..1."""
         return requested(self.outputs, "probabilities", "probabilities")

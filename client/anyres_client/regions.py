@@ -9,6 +9,7 @@ each, and area, box, mask and encodings all follow from a region's own runs.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -23,7 +24,7 @@ Indices: TypeAlias = NDArray[np.intp]
 
 @dataclass(frozen=True, eq=False)
 class Region:
-    """Cells of one class that touch each other; runs are in row-major order."""
+    """Cells of one class that belong together; runs are in row-major order."""
 
     class_index: int
     size: Size  # of the whole map, (height, width)
@@ -84,6 +85,20 @@ def regions(classes: NDArray[Any], *, diagonal: bool = True) -> list[Region]:
     found = (rows, columns, columns + (stops - starts)[order], names[order])
     split = (np.split(each, bounds) for each in found)
     return [Region(int(n[0]), size, r, a, b) for r, a, b, n in zip(*split, strict=True)]
+
+
+def labelled(labels: NDArray[Any], classes: Mapping[int, int]) -> list[tuple[int, Region]]:
+    """The cells of each label (h, w) but 0, connected or not, as a region of the label's class."""
+    size = labels.shape[0], labels.shape[1]
+    starts, stops = _runs(labels)
+    names = labels.ravel()[starts]
+    found = []
+    for label in np.unique(names[names != 0]).tolist():
+        own = names == label
+        rows, columns = np.divmod(starts[own], size[1])
+        lengths = (stops - starts)[own]
+        found.append((label, Region(classes[label], size, rows, columns, columns + lengths)))
+    return found
 
 
 def _runs(classes: NDArray[Any]) -> tuple[Indices, Indices]:
