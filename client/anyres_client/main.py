@@ -54,6 +54,7 @@ EXTRAS = {
     "onnx": "analyzer",
     "jinja2": "report",
     "pyarrow": "parquet",
+    "av": "video",
     "gradio": "web",
 }
 
