@@ -147,7 +147,8 @@ def _nearest(
 
 def _first_nearest(pointed: Floats, found: NDArray[np.intp]) -> NDArray[np.intp]:
     squares: Floats = ((pointed[:, None] - found[None]) ** 2).sum(axis=2)
-    return np.argmin(squares, axis=1)
+    nearest: NDArray[np.intp] = squares.argmin(axis=1)
+    return nearest
 
 
 def _votes(labels: NDArray[np.int32], classes: NDArray[Any], count: int) -> NDArray[np.intp]:
@@ -155,7 +156,8 @@ def _votes(labels: NDArray[np.int32], classes: NDArray[Any], count: int) -> NDAr
     cells = labels > 0
     votes = np.zeros((count, int(classes.max(initial=0)) + 1), np.intp)
     np.add.at(votes, (labels[cells] - 1, classes[cells]), 1)
-    return np.argmax(votes, axis=1)
+    most: NDArray[np.intp] = votes.argmax(axis=1)
+    return most
 
 
 def _sure(region: Region, confidence: Floats | None) -> float:

@@ -75,9 +75,14 @@ def style() -> str:
 
 def _example(name: str, photo: gradio.File) -> None:
     """A button that puts one of our own pictures where an upload would be."""
-    path = str(_own("examples", name))
+    path = str(examples() / name)
     button = gradio.Button(Path(name).stem.title(), icon=path, size="sm", min_width=72)
     button.click(lambda: path, None, [photo], show_progress="hidden")
+
+
+def examples() -> Path:
+    """The folder of our own pictures."""
+    return _own("examples")
 
 
 def _viewer() -> gradio.HTML:
@@ -155,5 +160,5 @@ def _heading(address: str) -> str:
     return f"<h1>{TITLE}</h1><p>any picture, at its own size &middot; {escape(address)}</p>"
 
 
-def _own(folder: str, name: str) -> Path:
-    return Path(str(files("anyres_client.web").joinpath(folder, name)))
+def _own(*names: str) -> Path:
+    return Path(str(files("anyres_client.web").joinpath(*names)))

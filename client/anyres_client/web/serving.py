@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from anyres_client.client import Client
 from anyres_client.errors import InvalidRequest
-from anyres_client.web.page import page, style
+from anyres_client.web.page import examples, page, style
 
 MOST_UPLOADED = 2**30  # bytes; beyond it no request to the server can hold the picture anyway
 
@@ -68,6 +68,7 @@ def web_server(client: Client) -> uvicorn.Server:
         ssr_mode=False,
         enable_monitoring=False,
         max_file_size=MOST_UPLOADED,
+        allowed_paths=[str(examples())],
         theme=gradio.themes.Base(
             primary_hue="slate", neutral_hue="slate", font=FONTS, font_mono=("ui-monospace",)
         ),
