@@ -1,18 +1,16 @@
-"""A page about a real server with a network of no weights, both on free ports, and a Chromium."""
+"""A page about a real server with a network of no weights, both on free ports."""
 
 from __future__ import annotations
 
 import asyncio
 import re
-import shutil
 import sys
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 from signal import SIGINT
 from subprocess import PIPE, Popen
-from typing import Any
 
 import numpy as np
 import pytest
@@ -26,8 +24,6 @@ BRIGHTEST = """
 <ir_version: 8, opset_import: ["" : 17]>
 brightest (float[N,3,H,W] x) => (float[N,3,H,W] y) { y = Identity (x) }
 """
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 @pytest.fixture(scope="package")
@@ -91,18 +87,6 @@ def shown_at(address: str) -> Iterator[str]:
         yield re.findall(r"http://\S+", said)[0]
         process.send_signal(SIGINT)
         assert process.wait(30) in (0, 130)
-
-
-@pytest.fixture
-async def browser() -> AsyncIterator[Any]:
-    driver = pytest.importorskip("playwright.async_api", reason="nothing drives a browser")
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None:
-        pytest.skip(f"there is no browser: none of {', '.join(BROWSERS)}")
-    async with driver.async_playwright() as playwright:
-        chromium = await playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        yield chromium
-        await chromium.close()
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import AsyncIterator
 from io import BytesIO
 from pathlib import Path
@@ -10,13 +11,30 @@ from typing import Any
 
 import numpy as np
 import pytest
+import pytest_asyncio
 from numpy.typing import NDArray
 from PIL import Image
 
 from anyres_client import Client, Prediction
 from anyres_client.saving import png
 
+# One browser for all; it lives in one event loop.
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 WAIT_MS = 20_000  # on a machine that does other things
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator[Any]:
+    driver = pytest.importorskip("playwright.async_api", reason="nothing drives a browser")
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
+        pytest.skip(f"there is no browser: none of {', '.join(BROWSERS)}")
+    async with driver.async_playwright() as playwright:
+        chromium = await playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield chromium
+        await chromium.close()
 
 
 @pytest.fixture
@@ -25,7 +43,7 @@ def asked() -> list[str]:
     return []
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def page(shown_at: str, browser: Any, asked: list[str]) -> AsyncIterator[Any]:
     context = await browser.new_context(viewport={"width": 1280, "height": 900})
     context.set_default_timeout(WAIT_MS)
