@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import cached_property
+from os import PathLike
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -25,10 +27,11 @@ from anyres_client.answers import Estimate, ModelSummary, Size
 from anyres_client.connection import Connection, Tls, connected
 from anyres_client.failures import TIMEOUT_S, failed, not_ready
 from anyres_client.flows import Ask, Call, Flow, advance
+from anyres_client.huge import Told, check_target, write_tiles
 from anyres_client.many import IN_FLIGHT, Answers, answered
 from anyres_client.picture import Picture
 from anyres_client.prediction import Prediction
-from anyres_client.tiles import Huge, Tiles, parts
+from anyres_client.tiles import Huge, Plan, Tiles, parts
 from anyres_proto.anyres.v1 import dense_prediction_pb2_grpc as pb_grpc
 from anyres_proto.card import Card
 
@@ -140,6 +143,34 @@ class Client:
         sent = parts(picture, model, version, names, top_k)
         call = self._stub.PredictTiles(sent, timeout=timeout, metadata=self.connection.metadata)
         return Tiles(call, self.connection.address)
+
+    def predict_huge(
+        self,
+        picture: Huge,
+        save: str | PathLike[str],
+        *,
+        model: str,
+        version: str = "",
+        output: str = "classes",
+        told: Told = lambda there, cells: None,
+    ) -> Plan:
+        """Predict a picture larger than memory into an .npy file, holding one tile at a time.
+
+        Args:
+            picture: see `predict_tiles`; so are model and version.
+            save: the file; it is there whole or not at all.
+            model: see `predict_tiles`.
+            version: see `predict_tiles`.
+            output: one that is one array; classes (h, w) or probabilities (classes, h, w), say.
+            told: called with the cells that are there and those there will be, tile by tile.
+
+        Raises:
+            ClientError: see `anyres_client.errors`.
+        """
+        path = Path(save)
+        check_target(path, output)
+        with self.predict_tiles(picture, model=model, version=version, output=output) as tiles:
+            return write_tiles(tiles, path, told)
 
     def models(self) -> tuple[ModelSummary, ...]:
         """The server's models, those that failed to load included."""

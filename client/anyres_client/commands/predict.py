@@ -57,6 +57,14 @@ def predict(
     open_: Annotated[
         bool, typer.Option("--open", help="Look at what was saved, with the system's own program.")
     ] = False,
+    huge: Annotated[
+        bool,
+        typer.Option(
+            "--huge",
+            help="One file that may be larger than memory, saved as .npy; takes as long as it "
+            "takes. Needs --model and --save.",
+        ),
+    ] = False,
     timeout: Annotated[float, typer.Option(min=0.001, help="Seconds for each photo.")] = 60.0,
     as_json: Annotated[bool, typer.Option("--json", help="One line of JSON a photo.")] = False,
     server: Server = ADDRESS,
@@ -80,6 +88,18 @@ def predict(
     if open_ and (save is None or save == STANDARD):
         raise typer.BadParameter("--open needs --save with a file or a folder")
     outputs = tuple(output or ("classes",))
+    if huge:
+        if overlay or open_ or format_ or len(photos) != 1 or len(outputs) != 1:
+            raise typer.BadParameter(
+                "--huge takes one file and one output, without --overlay, --format or --open"
+            )
+        if model is None or save is None:
+            raise typer.BadParameter("--huge needs --model, and --save with an .npy file")
+        from anyres_client.scan import predict_scan
+
+        with Client(connection(server, token, authorities, certificate, key, local)) as client:
+            predict_scan(client, photos[0], save, model, outputs[0], as_json=as_json)
+        return
     order = Order(list(named(photos)), model, outputs, top_k, save, format_, overlay)
     with Client(
         connection(server, token, authorities, certificate, key, local), timeout=timeout
