@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
@@ -39,7 +41,13 @@ def web(
     Example: anyres web --server localhost:8001 --open
     """
     from anyres_client.client import Client
-    from anyres_client.web.serving import serve
 
-    with Client(connection(server, token, authorities, certificate, key, local)) as client:
+    with (
+        Client(connection(server, token, authorities, certificate, key, local)) as client,
+        TemporaryDirectory(prefix="anyres-web-") as folder,
+    ):
+        # Pages of one machine share a folder otherwise, and the first to end empties it for all.
+        os.environ["GRADIO_TEMP_DIR"] = folder
+        from anyres_client.web.serving import serve
+
         serve(client, host, port, open_page=open_page)
