@@ -19,6 +19,9 @@ def size_text(size: Size) -> str:
     return f"{size[1]}x{size[0]}"
 
 
+DIGITS = 9  # of a side: more pixels than any picture has, and what a message takes
+
+
 def size_of(text: str) -> Size:
     """A size that people wrote, width first: "451x300".
 
@@ -26,9 +29,10 @@ def size_of(text: str) -> Size:
         InvalidRequest: it is none.
     """
     width, by, height = text.lower().partition("x")
-    if not (by and width.isdecimal() and height.isdecimal() and int(width) and int(height)):
+    sides = [side for side in (height, width) if side.isdecimal() and len(side) <= DIGITS]
+    if not by or len(sides) < 2 or not all(map(int, sides)):
         raise InvalidRequest(f"a size is WIDTHxHEIGHT in pixels, as 640x480; got {text!r}")
-    return int(height), int(width)
+    return int(sides[0]), int(sides[1])
 
 
 def percent(share: float) -> str:

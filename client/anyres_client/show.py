@@ -78,7 +78,8 @@ def models_as_table(models: Sequence[ModelSummary]) -> None:
         table.add_column(heading, overflow="fold")
     for model in models:
         state = "ready" if model.ready else "not ready"
-        what = model.sizes if model.ready else model.reason
+        trouble = f"; a newer file is not served: {model.reason}" if model.reason else ""
+        what = model.sizes + trouble if model.ready else model.reason
         versions = ", ".join(model.versions)
         table.add_row(*map(Text, (model.name, versions, model.task, state, what)))
     _print(table)

@@ -194,3 +194,28 @@ async def test_told_to_stop_while_models_load_it_ends_without_having_served(mode
         out, err = await running.communicate()
     assert (running.returncode, out) == (0, b"")
     assert b"told to stop before the models were loaded" in err
+
+
+@pytest.mark.parametrize("place", ["pipe.onnx", "net/1/model.onnx", "unet.toml"])
+async def test_a_pipe_among_the_files_keeps_nobody_waiting(
+    serve: Any, models: Path, save_model: Any, place: str
+) -> None:
+    save_model("unet")
+    (models / place).parent.mkdir(parents=True, exist_ok=True)
+    os.mkfifo(models / place)
+    async with asyncio.timeout(20), serve("stride4") as served:
+        listed = {m.name: m for m in (await served.stub.ListModels(pb.ListModelsRequest())).models}
+        assert listed["stride4"].ready
+        assert listed["unet"].ready == (place != "unet.toml")
+        assert any("no regular file" in model.reason for model in listed.values())
+
+
+async def test_a_table_in_a_table_in_a_table_breaks_its_own_model_only(
+    serve: Any, models: Path, save_model: Any
+) -> None:
+    save_model("unet")
+    (models / "unet.toml").write_text("options = " + "[" * 100_000)
+    async with serve("stride4") as served:
+        listed = {m.name: m for m in (await served.stub.ListModels(pb.ListModelsRequest())).models}
+        assert listed["stride4"].ready
+        assert "nested too deeply" in listed["unet"].reason

@@ -16,8 +16,10 @@ def tune(
     sizes: Annotated[
         str, typer.Option(help="A range like 256-2048, or WIDTHxHEIGHT,WIDTHxHEIGHT,...")
     ] = "256-1024",
-    images: Annotated[int, typer.Option(min=1, help="Drawn from these sizes.")] = 8,
-    seconds: Annotated[float, typer.Option(min=0.1, help="To measure for, about.")] = 60.0,
+    images: Annotated[int, typer.Option(min=1, max=1000, help="Drawn from these sizes.")] = 8,
+    seconds: Annotated[
+        float, typer.Option(min=0.1, max=86400, help="To measure for, about.")
+    ] = 60.0,
     provider: Annotated[
         list[str] | None,
         typer.Option(

@@ -108,6 +108,10 @@ def provider_of(execution: Execution) -> Provider:
             f"{' and '.join(installed())} only; {provider.package} brings it, in its place: "
             f"pip uninstall {_package()}; pip install 'anyres[{provider.extra}]'"
         )
+    if name == "cpu" and execution.options:
+        raise ProviderMissing(
+            f"the provider 'cpu' takes no options; got {', '.join(execution.options)}"
+        )
     if execution.precision not in provider.precisions:
         raise ProviderMissing(
             f"the provider {name!r} computes in {' or '.join(provider.precisions)}, "

@@ -18,6 +18,8 @@ from pathlib import Path
 from stat import S_ISDIR
 from typing import TypeAlias
 
+from anyres_server.regular import check_regular
+
 log = logging.getLogger(__name__)
 
 MODEL_FILE = "model.onnx"
@@ -82,6 +84,7 @@ def contents(folder: Path) -> Contents:
         path = folder / file
         try:
             if file.endswith(".onnx") and not _is_folder(child):
+                check_regular(path)
                 name = path.stem
                 beside = [each for each in children if each.startswith(file)]  # weights, too
                 settings = path.with_suffix(".toml")
@@ -114,6 +117,7 @@ def _versions(folder: Path) -> Iterator[Found]:
         if not _is_folder(child) or not (place / MODEL_FILE).exists():
             continue
         if version.isascii() and version.isdigit():
+            check_regular(place / MODEL_FILE)
             files = [each.name for each in _children(place)]
             beside = [*(f"{version}/{each}" for each in files)]
             beside += [SETTINGS_FILE] if settings.exists() else []

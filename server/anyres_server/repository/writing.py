@@ -17,6 +17,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from anyres_server.regular import check_regular
 from anyres_server.repository.files import Found, found_again
 
 
@@ -59,6 +60,7 @@ def being_written(file: Path) -> bool | None:
     Raises:
         OSError: it cannot be opened.
     """
+    check_regular(file)
     with file.open("rb") as opened:
         return _leased(opened)
 
@@ -72,6 +74,7 @@ def kept_from_writers(files: Iterable[Path]) -> Iterator[None]:
     with ExitStack() as stack:
         for file in files:
             with suppress(OSError):  # whoever reads it says why it cannot be read
+                check_regular(file)
                 _leased(stack.enter_context(file.open("rb")))
         yield
 

@@ -14,6 +14,7 @@ from typing import TypeAlias
 import grpc
 
 from anyres_server.errors import StartFailed
+from anyres_server.regular import read_regular
 from anyres_server.rpc.reloaded import Reloaded
 from anyres_server.settings.sections import Access
 
@@ -49,8 +50,8 @@ def _read(chain: Path, key: Path, authorities: Path | None) -> grpc.ServerCertif
     if authorities is not None:
         trial.load_verify_locations(authorities)
     return grpc.ssl_server_certificate_configuration(
-        [(key.read_bytes(), chain.read_bytes())],
-        root_certificates=None if authorities is None else authorities.read_bytes(),
+        [(read_regular(key), read_regular(chain))],
+        root_certificates=None if authorities is None else read_regular(authorities),
     )
 
 

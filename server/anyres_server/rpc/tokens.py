@@ -25,6 +25,7 @@ from typing import Annotated
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from anyres_server.regular import read_regular
 from anyres_server.settings.sections import Section
 
 ALL = "*"
@@ -73,7 +74,9 @@ def read_tokens(file: Path) -> Mapping[str, Rights]:
         OSError: there is no such file.
     """
     try:
-        return _RIGHTS.validate_python(tomllib.loads(file.read_text(encoding="utf-8")))
+        return _RIGHTS.validate_python(tomllib.loads(read_regular(file).decode()))
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
         where = ".".join(map(str, first["loc"]))

@@ -23,11 +23,15 @@ class ModelSettings(Section):
 
     max_batch_size: int | None = Field(default=None, ge=1, description="images in one batch")
     max_batch_pixels: int | None = Field(default=None, ge=1, description="pixels in one batch")
-    max_queue_delay_s: Seconds | None = Field(default=None, ge=0, description="to wait for company")
+    max_queue_delay_s: Seconds | None = Field(
+        default=None, ge=0, le=1, description="to wait for company"
+    )
     versions: VersionPolicy | None = Field(
         default=None, description='"all", "latest", "latest N" or a list of version numbers'
     )
-    threads: int | None = Field(default=None, ge=1, description="of a run that has them all")
+    threads: int | None = Field(
+        default=None, ge=1, le=1024, description="of a run that has them all"
+    )
     provider: str | None = Field(default=None, description="cpu, openvino or cuda")
     precision: str | None = Field(default=None, description="f32, or one of the provider's")
     options: dict[str, str] | None = Field(

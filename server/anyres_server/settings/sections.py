@@ -24,7 +24,10 @@ class Compute(Section):
     """What runs the networks."""
 
     threads: int = Field(
-        default_factory=machine.processors, ge=1, description="threads that compute, in all"
+        default_factory=machine.processors,
+        ge=1,
+        le=1024,
+        description="that compute, in all",
     )
     spin: bool = Field(
         default=False,
@@ -89,6 +92,14 @@ class Memory(Section):
         description="freed memory that is kept for the next request; fresh memory takes time",
     )
 
+    @field_validator("pictures")
+    @classmethod
+    def _within_all(cls, pictures: int, given: ValidationInfo) -> int:
+        budget = given.data.get("budget", pictures)
+        if pictures > budget:
+            raise ValueError(f"expected at most {budget} bytes, all of memory.budget")
+        return pictures
+
     @field_validator("activations")
     @classmethod
     def _within_the_budget(cls, activations: int, given: ValidationInfo) -> int:
@@ -105,7 +116,7 @@ class Batching(Section):
 
     max_size: int = Field(default=8, ge=1, description="images in one batch")
     max_pixels: int = Field(default=2**20, ge=1, description="pixels in one batch")
-    max_delay_s: Seconds = Field(default=0.002, ge=0, description="to wait for company")
+    max_delay_s: Seconds = Field(default=0.002, ge=0, le=1, description="to wait for company")
 
 
 class Limits(Section):

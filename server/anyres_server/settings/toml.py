@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from anyres_server.regular import read_regular
 from anyres_server.settings.mistake import Key, Mistake
 
 
@@ -34,12 +35,14 @@ def read_toml(path: Path) -> Written:
         OSError: it cannot be read.
     """
     try:
-        text = path.read_bytes().decode()
+        text = read_regular(path).decode()
         return Written(path, tomllib.loads(text), tuple(text.splitlines()))
     except tomllib.TOMLDecodeError as error:
         line = re.search(r"at line (\d+)", str(error))
         where = f":{line[1]}" if line else ""
         raise Mistake(f"{path.name}{where} is no TOML: {error}") from error
+    except RecursionError as error:
+        raise Mistake(f"{path.name} cannot be read: it is nested too deeply") from error
     except UnicodeDecodeError as error:
         raise Mistake(f"{path.name} is no UTF-8 from byte {error.start}") from error
 

@@ -14,12 +14,14 @@ from anyres_server.engine.session import open_engine
 from anyres_server.errors import InvalidRequest
 from anyres_server.machine import processors
 from anyres_server.model import Execution, LoadedNetwork, Model, RouteKind
+from anyres_server.picture.image import check_pixels
 from anyres_server.repository.agreement import Agreement
 from anyres_server.repository.entries import Broken
 from anyres_server.repository.files import Found
 from anyres_server.repository.loading import loader
 from anyres_server.routing.router import Limits, Router
 from anyres_server.settings.per_model import ModelSettings
+from anyres_server.settings.sections import Limits as Requests
 from anyres_server.settings.sections import Memory
 from anyres_server.tune.candidates import Candidate, candidates
 from anyres_server.tune.measure import measure
@@ -122,6 +124,7 @@ def _pieces(model: Model, sizes: Iterable[tuple[int, int]]) -> Iterator[Pieces]:
     memory = Memory()
     router = Router(Limits(memory.activations, memory.whole_image, memory.tile))
     for size in sizes:
+        check_pixels(size, Requests().image_pixels)
         route = router.route(model, size)
         if route.kind is RouteKind.REFUSED:
             raise InvalidRequest(route.reason)
