@@ -50,7 +50,7 @@ def client(address: str) -> Iterator[Client]:
         yield client
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def engine() -> Iterator[tuple[str, ...]]:
     """What to put before a command, so that it meets a container engine."""
     if shutil.which("docker") and answers(()):
@@ -65,7 +65,7 @@ def engine() -> Iterator[tuple[str, ...]]:
         yield from started(lab, ended=pytest.fail if named else pytest.skip)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def images(assets: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cat and, in a folder of its own, a coffee."""
     folder = tmp_path_factory.mktemp("compose") / "images"
@@ -77,7 +77,7 @@ def images(assets: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def results(images: Path) -> Path:
     """A folder that whoever runs `batch` may write to."""
     folder = images.with_name("results")
@@ -91,7 +91,7 @@ def user() -> str:
     return f"{os.getuid()}:{os.getgid()}" if os.getuid() else NOBODY
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def project(engine: tuple[str, ...], images: Path, results: Path) -> Iterator[Project]:
     """What `docker compose up` starts, on any free port."""
     ports = ("ANYRES_PORT", "ANYRES_WEB_PORT", "ANYRES_BALANCER_PORT")
@@ -115,7 +115,7 @@ def project(engine: tuple[str, ...], images: Path, results: Path) -> Iterator[Pr
 STAND_INS = Path(__file__).with_name("stand_ins")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def others(project: Project) -> Iterator[None]:
     """The images of others: as they are, or programs that do as much and fit the same way."""
     known = project.must("config", "--images", profile="*").split()
