@@ -6,6 +6,7 @@ was missed while nobody looked is made up for, and nothing is done twice.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -41,11 +42,17 @@ async def _again_and_again(
 ) -> AsyncGenerator[Summary]:
     async with AsyncClient(connection, timeout=timeout_s) as client:
         while True:
-            summary, _ = await shown(job, client)
-            yield summary
-            job = replace(job, restart=False)
-            if await anext(changes, None) is None:
-                return
+            coming = asyncio.ensure_future(anext(changes, None))
+            try:
+                await asyncio.sleep(0)  # watched before it is looked through: nothing is missed
+                summary, _ = await shown(job, client)
+                yield summary
+                job = replace(job, restart=False)
+                if await coming is None:
+                    return
+            finally:
+                coming.cancel()
+                await asyncio.gather(coming, return_exceptions=True)
 
 
 def _changes(folder: Path, out: Path) -> AsyncIterator[Any]:
