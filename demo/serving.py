@@ -13,6 +13,9 @@ STOPS_WITHIN_S = 20
 _LISTENING = re.compile(r"listening on (\S+)")
 
 
+MEMORY = "2GiB"  # so little that the largest picture goes in tiles
+
+
 @contextmanager
 def served(models: Path, log: Path) -> Iterator[str]:
     """Serve a folder of models; gives the address, stops the server at the end.
@@ -22,6 +25,7 @@ def served(models: Path, log: Path) -> Iterator[str]:
     """
     anyres = Path(sys.executable).with_name("anyres")
     command = [str(anyres), "serve", str(models), "--host", "127.0.0.1", "--port", "0"]
+    command += ["--memory-budget", MEMORY]
     log.parent.mkdir(parents=True, exist_ok=True)
     with (
         log.open("w") as words,
