@@ -33,9 +33,10 @@ Update: TypeAlias = Any  # what Gradio takes for a component: a value, or `gradi
 
 def page(client: Client) -> gradio.Blocks:
     """The page about one server."""
-    with gradio.Blocks(
+    blocks: gradio.Blocks = gradio.Blocks(
         title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=(KEPT_S, KEPT_S)
-    ) as blocks:
+    )
+    with blocks:
         gradio.HTML(_heading(client.connection.address), elem_id="heading")
         with gradio.Row(elem_id="columns"):
             with gradio.Column(scale=1, min_width=280, elem_id="asking"):
