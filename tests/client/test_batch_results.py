@@ -6,6 +6,7 @@ import errno
 import io
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from anyres_client.jobs.journal import Journal
 from anyres_client.main import main
 
 WIDTHS = range(5, 12)
@@ -280,3 +282,56 @@ def test_the_summary_may_be_json(
     said = json.loads(capsys.readouterr().out)
     assert (said["done"], said["skipped"], said["failed"]) == (7, 0, 0)
     assert 0.9 < said["scores"]["mean_iou"] < 1
+
+
+def test_a_journal_that_finds_no_room_keeps_whole_lines_only(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "results.jsonl")
+    journal.open(lambda line: True)
+    journal.append({"file": "a"})
+    before, old = resource.getrlimit(resource.RLIMIT_FSIZE), signal.getsignal(signal.SIGXFSZ)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (30, before[1]))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            journal.append({"file": "a name that does not fit any more"})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, old)
+    journal.append({"file": "b"})
+    again = Journal(tmp_path / "results.jsonl")
+    again.open(lambda line: True)
+    assert list(again.done) == ["a", "b"]
+
+
+def test_a_link_in_the_results_leads_nowhere_else(
+    photos: Path, out: Path, tmp_path: Path, batch: Any
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    out.mkdir()
+    (out / "deep").symlink_to(elsewhere)
+    (photos / "deep").mkdir()
+    (photos / f"{WIDTHS[0]}.png").rename(photos / "deep" / "a.png")
+    code, told = batch()
+    assert code == 1
+    assert "is a link that leads out of the results" in told
+    assert not list(elsewhere.iterdir())
+
+
+def test_who_is_killed_while_he_forgets_leaves_nothing_that_counts(
+    photos: Path, out: Path, batch: Any, monkeypatch: Any
+) -> None:
+    batch()
+
+    class Killed(BaseException):
+        pass
+
+    def killed(*_: Any) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr("anyres_client.jobs.running._forget", killed)
+        with pytest.raises(BaseException):  # noqa: B017, PT011 - a kill is no error
+            batch("--restart", "--overlay")
+    _, told = batch("--overlay")
+    assert f"{len(WIDTHS)} predicted" in told

@@ -7,8 +7,9 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import IO, Any, TypeAlias
 
 from anyres_client.errors import InvalidRequest
 from anyres_proto.card import Card
@@ -23,9 +24,28 @@ def card_sha256(card: Card) -> str:
     return hashlib.sha256(card.model_dump_json().encode()).hexdigest()
 
 
+@dataclass(frozen=True)
+class Place:
+    """A folder that is this job's: whether what lies there counts.
+
+    Until it is `settled` it is nobody's: whoever is killed while he forgets another job's results
+    leaves none that count.
+    """
+
+    goes_on: bool
+    _file: IO[bytes]
+    _job: Fingerprint
+
+    def settle(self) -> None:
+        """From here on what lies there is this job's."""
+        self._file.truncate(0)
+        self._file.write(json.dumps(self._job, indent=2, sort_keys=True).encode() + b"\n")
+        self._file.flush()
+
+
 @contextmanager
-def held(out: Path, job: Fingerprint, *, restart: bool) -> Iterator[bool]:
-    """Keep the folder to oneself while the block runs; whether what is there counts.
+def held(out: Path, job: Fingerprint, *, restart: bool) -> Iterator[Place]:
+    """Keep the folder to oneself while the block runs.
 
     Raises:
         InvalidRequest: another job runs here, or has left its results.
@@ -42,11 +62,10 @@ def held(out: Path, job: Fingerprint, *, restart: bool) -> Iterator[bool]:
                 f"{out} holds another job's results ({_difference(before, job)}): "
                 "give this one a folder of its own, or forget those with --restart"
             )
-        if before != job:
+        goes_on = before == job and not restart
+        if not goes_on:
             file.truncate(0)
-            file.write(json.dumps(job, indent=2, sort_keys=True).encode() + b"\n")
-            file.flush()
-        yield before == job and not restart
+        yield Place(goes_on, file, job)
 
 
 def _read(path: Path) -> Fingerprint | None:

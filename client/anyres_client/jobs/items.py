@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from stat import S_ISREG
 from typing import TypeAlias
 
 from anyres_client.errors import InvalidRequest
@@ -48,6 +49,8 @@ def from_file(name: str, path: Path) -> Found:
         about = path.stat()
     except OSError as error:
         return Unusable(name, f"cannot read it: {error.strerror or error}")
+    if not S_ISREG(about.st_mode):
+        return Unusable(name, "it is no regular file")
     stamp = {"bytes": about.st_size, "changed_ns": about.st_mtime_ns}
     return Item(name, stamp, about.st_size, lambda: read_file(path))
 

@@ -42,10 +42,21 @@ class Journal:
                 file.write(_encoded(line))
 
     def append(self, *lines: Line) -> None:
-        """Add lines; they are on disk, whole, when this returns."""
+        """Add lines; they are on disk, whole, when this returns.
+
+        Raises:
+            OSError: they are not, and nothing is left of them.
+        """
+        left = b"".join(map(_encoded, lines))
         with self._lock, self._path.open("ab", buffering=0) as file:
+            before = file.tell()
+            try:
+                while left:  # a disk that fills up takes a part, and says why at the next
+                    left = left[file.write(left) :]
+            except OSError:
+                file.truncate(before)
+                raise
             self._superseded |= any(line["file"] in self.done for line in lines)
-            file.write(b"".join(map(_encoded, lines)))
 
     def close(self) -> None:
         """Leave one line an image, the newest, where some were done again."""

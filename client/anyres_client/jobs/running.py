@@ -57,9 +57,10 @@ async def run(job: Job, client: AsyncClient, begin: Begin, report: Report) -> Su
     with ExitStack() as stack:
         try:
             job.out.mkdir(parents=True, exist_ok=True)
-            goes_on = stack.enter_context(held(job.out, fingerprint, restart=job.restart))
+            place = stack.enter_context(held(job.out, fingerprint, restart=job.restart))
             running = _Running(job, client, version, report)
-            running.open(goes_on=goes_on)
+            running.open(goes_on=place.goes_on)
+            place.settle()
         except OSError as error:
             raise unwritable(job.out, error) from error
         stack.callback(running.close)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 from anyres_client.atomic import replacing
+from anyres_client.errors import InvalidRequest
 from anyres_client.jobs.journal import Journal, Line
 
 Files: TypeAlias = Mapping[str, bytes]  # suffix -> contents: "classes.png"
@@ -58,7 +59,10 @@ class Folder:
     def add(self, line: Line, files: Files) -> None:
         """Write each file at once or not at all, then the line."""
         name = str(line["file"])
-        (self._out / name).parent.mkdir(parents=True, exist_ok=True)
+        folder = (self._out / name).parent
+        folder.mkdir(parents=True, exist_ok=True)
+        if not folder.resolve().is_relative_to(self._out.resolve()):
+            raise InvalidRequest(f"{folder} is a link that leads out of the results")
         results = [f"{name}.{suffix}" for suffix in files]
         for result, contents in zip(results, files.values(), strict=True):
             with replacing(self._out / result) as file:
