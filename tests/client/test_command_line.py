@@ -416,13 +416,13 @@ def test_ctrl_c_ends_a_command_with_one_line(fake: Any, photo: Path) -> None:
     def hold(_: Any, context: grpc.ServicerContext) -> None:
         context.add_callback(left.set)
         asked.set()
-        left.wait(10)
+        left.wait(60)
 
     fake.refuse = hold
     process = executable("predict", str(photo), "--model", "zones", "--server", fake.address)
-    assert asked.wait(10)
+    assert asked.wait(60)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=10)
+    _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert one_line(err) == "anyres predict: interrupted"
 

@@ -36,7 +36,7 @@ def copy(tmp_path: Path) -> Path:
 def test_a_stale_a_missing_and_a_left_over_file_are_each_named(copy: Path) -> None:
     package = copy / "anyres_proto"
     proto = package / "anyres/v1/dense_prediction.proto"
-    proto.write_text(proto.read_text().replace("uint32 top_k = 5", "uint32 top_k = 6"))
+    proto.write_text(proto.read_text().replace("uint32 top_k = 5", "uint32 top_k = 500"))
     (package / "card.schema.json").unlink()
     (package / "inference/old_pb2.py").touch()
     outcome = check(copy)

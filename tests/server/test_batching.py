@@ -286,7 +286,7 @@ async def test_a_run_for_which_nobody_waits_any_more_is_stopped() -> None:
 
 
 async def test_a_models_own_limits_go_before_the_servers() -> None:
-    engine, net = Doubler(), model(Net(), max_batch_size=3, max_queue_delay_s=LONG_S)
+    engine, net = Doubler(), model(Net(), max_batch_size=3, max_queue_delay_s=1.0)
     async with running(engine, max_batch_size=2, max_queue_delay_s=0) as batcher:
         await asyncio.gather(*(ask(batcher, net, image(i)) for i in range(3)))
     assert engine.batches == [(3, 1, 2, 2)]

@@ -6,6 +6,7 @@ from io import BytesIO
 from typing import Any, Literal
 
 import numpy as np
+import PIL
 import pytest
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
@@ -100,6 +101,8 @@ def test_transparency_shows_white() -> None:
 
 @pytest.mark.parametrize("mode", ["P", "CMYK", "1", "L", "LA", "YCbCr"])
 def test_every_common_mode_becomes_the_colours_it_shows(mode: Literal["P"]) -> None:
+    if mode == "YCbCr" and int(PIL.__version__.partition(".")[0]) < 13:
+        pytest.skip("this Pillow writes such a TIFF too short")
     corner = Image.new("RGB", (2, 2), "white")
     corner.putpixel((0, 0), (0, 0, 0))
     kind = "TIFF" if mode in {"CMYK", "YCbCr"} else "PNG"

@@ -22,7 +22,7 @@ from anyres_client.saving import png
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-WAIT_MS = 20_000  # on a machine that does other things
+WAIT_MS = 60_000
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
