@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from io import BytesIO
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import PIL
@@ -100,7 +100,7 @@ def test_transparency_shows_white() -> None:
 
 
 @pytest.mark.parametrize("mode", ["P", "CMYK", "1", "L", "LA", "YCbCr"])
-def test_every_common_mode_becomes_the_colours_it_shows(mode: Literal["P"]) -> None:
+def test_every_common_mode_becomes_the_colours_it_shows(mode: str) -> None:
     if mode == "YCbCr" and int(PIL.__version__.partition(".")[0]) < 13:
         pytest.skip("this Pillow writes such a TIFF too short")
     corner = Image.new("RGB", (2, 2), "white")
