@@ -2,20 +2,23 @@
 
 One column on a phone, two on a desktop. What moves while somebody looks (slider, legend, pointer)
 is the viewer's and asks nobody; only a new picture or another model asks the server.
+
+No event goes through Gradio's queue: its stream of answers is closed once all that were asked for
+are there, and what a browser asks for in that moment is answered to nobody.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from functools import partial
 from html import escape
 from importlib.resources import files
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from threading import BoundedSemaphore
 from typing import Any, TypeAlias
 
 import gradio
+from gradio.processing_utils import save_bytes_to_cache
 
 from anyres_client.client import Client
 from anyres_client.errors import ClientError
@@ -54,17 +57,21 @@ def page(client: Client) -> gradio.Blocks:
                     "Download mask", visible=False, size="sm", elem_id="mask"
                 )
                 cost = gradio.HTML(elem_id="cost")
-        blocks.load(partial(_models, client), None, [model, viewer], show_progress="hidden")
-        model.change(partial(_report, client), [model], [report], show_progress="hidden")
+        blocks.load(
+            partial(_models, client), None, [model, viewer], show_progress="hidden", queue=False
+        )
+        model.change(
+            partial(_report, client), [model], [report], show_progress="hidden", queue=False
+        )
         gradio.on(
             [photo.change, model.input],
-            partial(_ask, client),
+            partial(_ask, client, mask.GRADIO_CACHE, BoundedSemaphore(AT_ONCE)),
             [photo, model],
             [viewer, cost, mask],
-            concurrency_limit=AT_ONCE,
             show_progress="minimal",
             show_progress_on=viewer,
             trigger_mode="always_last",
+            queue=False,
         )
     return blocks
 
@@ -78,7 +85,7 @@ def _example(name: str, photo: gradio.File) -> None:
     """A button that puts one of our own pictures where an upload would be."""
     path = str(examples() / name)
     button = gradio.Button(Path(name).stem.title(), icon=path, size="sm", min_width=72)
-    button.click(lambda: path, None, [photo], show_progress="hidden")
+    button.click(lambda: path, None, [photo], show_progress="hidden", queue=False)
 
 
 def examples() -> Path:
@@ -119,20 +126,20 @@ def _report(client: Client, model: str | None) -> str:
         return f'<p class="problem">{escape(_sentence(error))}</p>'
 
 
-def _ask(client: Client, path: str | None, model: str | None) -> Iterator[tuple[Update, ...]]:
+def _ask(
+    client: Client, cache: str, turns: BoundedSemaphore, path: str | None, model: str | None
+) -> tuple[Update, ...]:
     """The viewer's picture, route and cost, and the mask to download."""
     if path is None or model is None:
-        yield "", "", gradio.update(visible=False)
-        return
+        return "", "", gradio.update(visible=False)
     try:
-        found = answer(client, path, model)
+        with turns:
+            found = answer(client, path, model)
+            viewed, mask = _viewed(found), found.mask()
     except ClientError as error:
-        yield _problem(error), "", gradio.update(visible=False)
-        return
-    with TemporaryDirectory() as folder:  # Gradio has taken a copy by the time this goes on
-        file = Path(folder, f"{Path(path).stem}.mask.png")
-        file.write_bytes(found.mask())
-        yield _viewed(found), panels.cost(found), gradio.update(value=str(file), visible=True)
+        return _problem(error), "", gradio.update(visible=False)
+    file = save_bytes_to_cache(mask, f"{Path(path).stem}.mask.png", cache)
+    return viewed, panels.cost(found), gradio.update(value=file, visible=True)
 
 
 def _viewed(found: Answer) -> str:
