@@ -2,21 +2,34 @@
 
 A line is appended in one write when its results are on disk; a kill can tear the last line at most,
 and a torn line counts as not written. Opening the journal drops what no longer holds.
+
+In memory a line is two digests, of its image's name and of what the image was like (its stamp), so
+that millions of lines are a few hundred MB; whoever needs more of them reads them again.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+import mmap
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
+
+from pydantic_core import from_json
 
 from anyres_client.atomic import replacing
 
 Line: TypeAlias = Mapping[str, Any]
 RESULTS = "results.jsonl"
 FAILURES = "failures.jsonl"
+DIGEST_BYTES = 16
+
+
+def digest(name: str) -> bytes:
+    """What stands for a name, however long, where there may be millions."""
+    return _short(name.encode(errors="surrogatepass"))
 
 
 class Journal:
@@ -26,20 +39,45 @@ class Journal:
         self._path = path
         self._lock = threading.Lock()
         self._superseded = False
-        self.done: dict[str, Line] = {}
+        self._done: dict[bytes, bytes] = {}  # an image's name, its stamp
+
+    def __len__(self) -> int:
+        """How many images are done."""
+        return len(self._done)
 
     def open(self, holds: Callable[[Line], bool]) -> None:
-        """Read what is there; `done` are the lines that hold, by their images' names."""
-        lines = list(self._read())
-        self.done = {str(line["file"]): line for line in lines if holds(line)}
-        if len(self.done) < len(lines) or self._torn():
-            self.replace(self.done.values())
+        """Read what is there; an image is done where its newest line holds."""
+        self._cut_torn_line()
+        read = 0
+        for line in self._read():
+            name, read = digest(line["file"]), read + 1
+            if holds(line):
+                self._done[name] = _stamp(line)
+            else:
+                self._done.pop(name, None)
+        if len(self._done) < read:
+            self.replace(self.lines())
+
+    def has(self, name: str, stamp: Mapping[str, Any]) -> bool:
+        """Whether an image is done, and is still what it was."""
+        return self._done.get(digest(name)) == _stamp({"stamp": stamp})
+
+    def lines(self) -> Iterator[Line]:
+        """What is told of every image that is done, read anew from the file."""
+        for line in self._read():
+            if self._done.get(digest(line["file"])) == _stamp(line):
+                yield line
 
     def replace(self, lines: Iterable[Line] = ()) -> None:
         """Write the file anew, whole or not at all."""
         with replacing(self._path) as file:
             for line in lines:
                 file.write(_encoded(line))
+
+    def forget(self) -> None:
+        """Begin anew: nothing is done."""
+        self._done.clear()
+        self.replace()
 
     def append(self, *lines: Line) -> None:
         """Add lines; they are on disk, whole, when this returns.
@@ -56,34 +94,52 @@ class Journal:
             except OSError:
                 file.truncate(before)
                 raise
-            self._superseded |= any(line["file"] in self.done for line in lines)
+            told = {digest(line["file"]): _stamp(line) for line in lines}
+            self._superseded |= not self._done.keys().isdisjoint(told)
+            self._done.update(told)
 
     def close(self) -> None:
         """Leave one line an image, the newest, where some were done again."""
         if self._superseded:
-            self.replace({str(line["file"]): line for line in self._read()}.values())
+            self.replace(self.lines())
 
-    def _read(self) -> Iterator[dict[str, Any]]:
+    def _read(self) -> Iterator[Line]:
         if not self._path.exists():
             return
-        with self._path.open(encoding="utf-8", errors="replace") as file:
+        with self._path.open("rb") as file:
             for text in file:
-                try:
-                    line = json.loads(text)
-                except json.JSONDecodeError:
-                    continue  # torn by a kill: its image is done again
-                if isinstance(line, dict) and "file" in line:
+                line = _parsed(text)
+                if isinstance(line, dict) and isinstance(line.get("file"), str):
                     yield line
 
-    def _torn(self) -> bool:
-        """Whether the last line lacks its end, or the file is not there."""
-        if not self._path.exists():
-            return True
-        with self._path.open("rb") as file:
-            if not file.seek(0, 2):
-                return False
-            file.seek(-1, 2)
-            return file.read(1) != b"\n"
+    def _cut_torn_line(self) -> None:
+        """Take away what follows the last whole line; make the file where there is none."""
+        with self._path.open("a+b") as file:
+            if not file.tell():
+                return
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
+                end = text.rfind(b"\n") + 1
+            file.truncate(end)
+
+
+def _short(data: bytes) -> bytes:
+    return hashlib.blake2b(data, digest_size=DIGEST_BYTES).digest()
+
+
+def _stamp(line: Line) -> bytes:
+    return _short(json.dumps(line.get("stamp"), sort_keys=True).encode())
+
+
+def _parsed(text: bytes) -> Any:
+    """What a line says; None where a kill or somebody's hand has torn it."""
+    try:
+        return from_json(text, cache_strings="keys")  # several times as fast as json
+    except ValueError:
+        pass
+    try:
+        return json.loads(text)  # knows names that are no Unicode
+    except ValueError:
+        return None
 
 
 def _encoded(line: Line) -> bytes:

@@ -33,10 +33,11 @@ from anyres_client.jobs.fingerprint import Fingerprint, card_sha256, held
 from anyres_client.jobs.flight import Flight
 from anyres_client.jobs.items import Found, Item, Unusable
 from anyres_client.jobs.job import Job, Outcome, Summary
-from anyres_client.jobs.journal import FAILURES, RESULTS, Journal
+from anyres_client.jobs.journal import FAILURES, RESULTS, Journal, digest
 from anyres_client.jobs.patience import Patience
-from anyres_client.jobs.scores import Counts, counts, label, scores
-from anyres_client.jobs.sinks import Folder, Parquet, Sink, Tar
+from anyres_client.jobs.scores import Scores, counts, label, scores
+from anyres_client.jobs.shards import PARQUET, TAR, Shards
+from anyres_client.jobs.sinks import Folder, Sink
 from anyres_client.prediction import Prediction
 
 SKIPPED = (InvalidRequest, Overloaded, DeadlineExceeded, ServerFailed)  # of one image; others end
@@ -54,19 +55,19 @@ async def run(job: Job, client: AsyncClient, begin: Begin, report: Report) -> Su
     """
     fingerprint, version = await _fingerprint(job, client)
     found = sources.found(job.source, job.out)
-    with ExitStack() as stack:
-        try:
+    running = _Running(job, client, version, report)
+    try:
+        with ExitStack() as stack:
             job.out.mkdir(parents=True, exist_ok=True)
             place = stack.enter_context(held(job.out, fingerprint, restart=job.restart))
-            running = _Running(job, client, version, report)
             running.open(goes_on=place.goes_on)
             place.settle()
-        except OSError as error:
-            raise unwritable(job.out, error) from error
-        stack.callback(running.close)
-        begin(len(running.journal.done))
-        await running.all(found)
+            stack.callback(running.close)
+            begin(len(running.journal))
+            await running.all(found)
         return running.summary()
+    except OSError as error:  # wherever it was, at the end too, nothing is lost that was done
+        raise unwritable(job.out, error) from error
 
 
 def unwritable(path: Path, error: OSError) -> InvalidRequest:
@@ -109,9 +110,10 @@ class _Running:
     version: str
     report: Report
     done: int = 0
+    skipped: int = 0
     failed: int = 0
-    _counts: list[Counts] = field(default_factory=list)
-    _names: set[str] = field(default_factory=set)
+    _labelled: set[bytes] = field(default_factory=set)  # names, as digests
+    _names: set[bytes] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         """Nothing is opened yet."""
@@ -124,12 +126,12 @@ class _Running:
 
     def open(self, *, goes_on: bool) -> None:
         """Read what is done; forget it where this is another job."""
+        self.sink.open()
         self.journal.open(self.sink.holds)
         if not goes_on:
             _forget(self.job.out, self.journal)
-        self.failures.replace()
-        self.sink.open()
-        self._counts += [line["counts"] for line in self.journal.done.values() if "counts" in line]
+            self.sink = _sink(self.job, self.journal)
+        self.failures.forget()
 
     def close(self) -> None:
         """Finish what is begun."""
@@ -159,8 +161,10 @@ class _Running:
         """The next images that are not done."""
         batch: list[Found] = []
         for each in map(self._once, found):
-            line = self.journal.done.get(each.name)
-            if line is None or isinstance(each, Unusable) or line.get("stamp") != each.stamp:
+            if isinstance(each, Item) and self.journal.has(each.name, each.stamp):
+                self.skipped += 1
+                self._count(each.name)
+            else:
                 batch.append(each)
             if len(batch) == count:
                 break
@@ -168,10 +172,16 @@ class _Running:
 
     def _once(self, each: Found) -> Found:
         """An image; or what to say of it, where one before it has its name."""
-        if each.name in self._names:
+        name = digest(each.name)
+        if name in self._names:
             return Unusable(each.name, "another image of this job has its name")
-        self._names.add(each.name)
+        self._names.add(name)
         return each
+
+    def _count(self, name: str) -> None:
+        """Let an image's counts be part of the scores."""
+        if self.job.labels is not None:
+            self._labelled.add(digest(name))
 
     async def _consume(self, todo: asyncio.Queue[Found | None]) -> None:
         while (each := await todo.get()) is not None:
@@ -183,6 +193,7 @@ class _Running:
                 )
             else:
                 self.done += 1
+                self._count(outcome.file)
             self.report(outcome)
 
     async def _outcome(self, each: Found) -> Outcome:
@@ -212,7 +223,6 @@ class _Running:
         if self.job.labels is not None:
             true = label(self.job.labels, item.name)
             line["counts"] = counts(true, prediction.to_image_size())
-            self._counts.append(line["counts"])
         files = {"classes.png": prediction.encoded(".png")}
         if self.job.overlay:
             files["overlay.jpg"] = prediction.encoded(".jpg", overlay_on=encoded)
@@ -224,8 +234,14 @@ class _Running:
             raise unwritable(self.job.out / item.name, error) from error
 
     def summary(self) -> Summary:
-        """How it went."""
-        return Summary(self.done, len(self.journal.done), self.failed, scores(self._counts))
+        """How it went; to be asked once it is closed."""
+        return Summary(self.done, self.skipped, self.failed, self._scores())
+
+    def _scores(self) -> Scores | None:
+        if not self._labelled:
+            return None
+        lines = (line for line in self.journal.lines() if digest(line["file"]) in self._labelled)
+        return scores(line["counts"] for line in lines)
 
 
 def _sink(job: Job, journal: Journal) -> Sink:
@@ -233,15 +249,14 @@ def _sink(job: Job, journal: Journal) -> Sink:
         case "folder":
             return Folder(job.out, journal)
         case "tar":
-            return Tar(job.out, journal, job.shard_size)
+            return Shards(TAR, job.out, journal, job.shard_size)
         case "parquet":
-            return Parquet(job.out, journal, job.shard_size)
+            return Shards(PARQUET, job.out, journal, job.shard_size)
 
 
 def _forget(out: Path, journal: Journal) -> None:
     """Remove what another job has written here, as far as its journal speaks of it."""
-    for line in journal.done.values():
+    for line in journal.lines():
         for name in {*line.get("results", []), *filter(None, [line.get("shard")])}:
             (out / name).unlink(missing_ok=True)
-    journal.done.clear()
-    journal.replace()
+    journal.forget()
