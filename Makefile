@@ -6,7 +6,7 @@ ASSETS := out/assets
 RECIPES := $(wildcard models/*/recipe.toml)
 SOURCES := $(shell find exporter analyzer proto -name "*.py") $(wildcard models/*/*)
 
-.PHONY: help install install-test models demo test test-all lint check climate stubs format clean
+.PHONY: help install install-test models demo docs test test-all lint check climate stubs format clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -36,6 +36,9 @@ out/models/.exported: $(SOURCES) $(ASSETS)/.complete .venv/.demo
 
 demo: models ## export, serve and predict on real photographs; see out/demo/index.html
 	$(BIN)/python -m demo --models out/models --assets $(ASSETS) --out out/demo
+
+docs: .venv/.docs ## the site of docs/, as out/site/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 test: .venv/.test models ## all tests but those that take whole networks of others
 	$(BIN)/pytest -m "not exhaustive"
