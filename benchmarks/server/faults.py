@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import resource
 import signal
 import socket
 import subprocess
@@ -47,6 +46,13 @@ HALVES = (b"", PREFACE[:10], PREFACE, PREFACE + SETTINGS_FRAME, PREFACE + SETTIN
 # To whoever asks a server that has been told to stop; gRPC itself cancels what reaches the port
 # while it closes.
 TOLD = {grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
+# A program whose files may be so long and no longer. Set in a process of its own: Python that runs
+# in a fork of this one, whose other threads speak gRPC, may crash.
+ON_A_FULL_DISK = """
+import os, resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)
+os.execvp(sys.argv[2], sys.argv[2:])
+"""
 FULL_QUEUE = {"ANYRES_LIMITS_REQUESTS": "16", "ANYRES_OBSERVE_LOG_LEVEL": "error"}
 
 
@@ -190,19 +196,16 @@ async def full_disk(ground: Ground, served: Served, folder: Path) -> str:
         own = folder / ground.model.name if number % 2 else folder / ground.model.stem / "2"
         target = own if number % 2 else own / "model.onnx"
         target.parent.mkdir(parents=True, exist_ok=True)
+        room = whole * (number + 1) // (ground.times + 1)
         copying = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", ON_A_FULL_DISK, str(room)),
             *("cp", "--remove-destination", ground.model, target),
-            preexec_fn=partial(_small_files, whole * (number + 1) // (ground.times + 1)),
             stderr=subprocess.DEVNULL,
         )
         assert await copying.wait() != 0, "the disk was to be full"
-        assert (size := target.stat().st_size) < whole, f"{target}: {size} of {whole} bytes"
+        assert (size := target.stat().st_size) == room, f"{target}: {size} of {room} bytes"
         await asyncio.sleep(ground.every_s)
     return f"{ground.times} copies broke off"
-
-
-def _small_files(limit: int) -> None:
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
 
 async def corrupt(ground: Ground, served: Served, folder: Path) -> str:
