@@ -7,7 +7,8 @@ ServingError
 ├── RegionTaken       choose another name for it, or unregister the one that has it
 ├── Unserved          do without: this server is not set up for it
 ├── ModelBroken       repair the model's file, or ask for another model
-│   └── ProviderMissing   install what it is to run with
+│   ├── ProviderMissing   install what it is to run with
+│   └── NotANumber        it says NaN about this image
 ├── NoToken           say who you are
 ├── Forbidden         ask for what your token allows
 ├── Overloaded        try again later
@@ -89,6 +90,10 @@ class TooFast(Overloaded):
     def __init__(self, message: str, retry_s: float) -> None:
         super().__init__(message)
         self.retry_s = retry_s
+
+
+class NotANumber(ModelBroken):
+    """The model said NaN, or infinities that no probability can be made of."""
 
 
 class NoToken(ServingError):

@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from anyres_proto.card import AxisContract, Card, ClassName, ImageInput, Output, SizeContract
-from anyres_server.errors import InvalidRequest
+from anyres_server.errors import InvalidRequest, NotANumber
 from anyres_server.model import OutputKind
 from anyres_server.reduction.png import palette
 from anyres_server.reduction.reduce import Reduction
@@ -90,10 +90,44 @@ def test_what_are_probabilities_already_stay_as_they_are() -> None:
     assert confidence.item() == np.float32(0.7)
 
 
-def test_a_network_that_says_nan_is_passed_on_without_a_warning() -> None:
-    logits = np.full((2, 1, 1), np.inf, np.float32)
-    (confidence,) = reduced(logits, OutputKind.CONFIDENCE)
-    assert np.isnan(confidence).all()
+OF_CLASSES = [kind for kind in OutputKind if kind not in (OutputKind.LOGITS, OutputKind.MASK_PNG)]
+
+
+@pytest.mark.parametrize("kind", OF_CLASSES)
+@pytest.mark.parametrize(("channel", "row"), [(0, 0), (2, 69), (4, 40)])
+def test_one_nan_among_many_scores_is_an_error_that_names_model_and_output(
+    kind: OutputKind, channel: int, row: int
+) -> None:
+    logits = np.zeros((5, 70, 900), np.float32)  # more than a band
+    logits[channel, row, 3] = np.nan
+    with pytest.raises(NotANumber, match=f"'net' .* 1 of 63000 .* 'logits', .* no {kind.name}; L"):
+        reduced(logits, kind)
+
+
+@pytest.mark.parametrize("kind", set(OF_CLASSES) - {OutputKind.PROBABILITIES})
+def test_so_is_a_nan_among_probabilities(kind: OutputKind) -> None:
+    given_ones = np.array([0.5, np.nan], np.float32).reshape(2, 1, 1)
+    with pytest.raises(NotANumber):
+        reduced(given_ones[::-1], kind, meaning="probabilities")
+
+
+def test_what_is_asked_for_as_it_is_comes_with_its_nan() -> None:
+    odd = np.array([0.5, np.nan], np.float32).reshape(2, 1, 1)
+    for meaning, kind in (("logits", "LOGITS"), ("probabilities", "PROBABILITIES")):
+        (found,) = reduced(odd, OutputKind[kind], meaning=meaning)
+        np.testing.assert_array_equal(found, odd)
+
+
+def test_infinite_scores_have_a_best_class_and_no_probability() -> None:
+    logits = np.array([0, np.inf, -np.inf, np.inf], np.float32).reshape(4, 1, 1)
+    (best,) = reduced(logits, OutputKind.CLASS_MAP)
+    assert best.item() == 1
+    for kind in (OutputKind.CONFIDENCE, OutputKind.PROBABILITIES, OutputKind.THRESHOLD_MASK):
+        with pytest.raises(NotANumber, match=f"no {kind.name}"):
+            reduced(logits, kind)
+    masked = np.array([0, -np.inf], np.float32).reshape(2, 1, 1)
+    (shares,) = reduced(masked, OutputKind.PROBABILITIES)
+    assert shares.ravel().tolist() == [1, 0]
 
 
 @pytest.mark.parametrize(("channels", "dtype"), [(256, np.uint8), (257, np.uint16)])
@@ -153,10 +187,10 @@ def test_probabilities_in_255ths_are_the_nearest_ones(logits: NDArray[Any]) -> N
     assert (np.abs(found - 255 * softmax(logits)) <= 0.5 + 1e-3).all()
 
 
-def test_halves_are_rounded_to_the_even_and_what_is_no_number_is_none() -> None:
-    given_ones = np.array([0.5 / 255, 1.5 / 255, np.nan, 1.0], np.float32).reshape(4, 1, 1)
+def test_halves_are_rounded_to_the_even() -> None:
+    given_ones = np.array([0.5 / 255, 1.5 / 255, 1.0], np.float32).reshape(3, 1, 1)
     (found,) = reduced(given_ones, OutputKind.PROBABILITIES_255, meaning="probabilities")
-    assert found.ravel().tolist() == [0, 2, 0, 255]
+    assert found.ravel().tolist() == [0, 2, 255]
 
 
 @pytest.mark.parametrize("channels", [2, 21, 300])
@@ -171,8 +205,8 @@ def test_bands_of_rows_make_no_difference(channels: int) -> None:
     np.testing.assert_array_equal(class_map, logits.argmax(axis=0))
 
 
-@pytest.mark.parametrize("odd", [np.nan, -np.inf, np.inf])
-def test_odd_numbers_are_sorted_as_numpy_sorts_them(odd: float) -> None:
+@pytest.mark.parametrize("odd", [-np.inf, np.inf])
+def test_infinities_are_sorted_as_numpy_sorts_them(odd: float) -> None:
     logits = np.random.default_rng(1).normal(size=(5, 6, 7)).astype(np.float32)
     logits[2, ::2] = odd
     classes, class_map = reduced(logits, OutputKind.TOP_K_CLASSES, OutputKind.CLASS_MAP)

@@ -16,8 +16,10 @@ from math import prod
 from time import monotonic, perf_counter
 from typing import TypeAlias
 
+import numpy as np
+
 from anyres_analyzer.tiling.plan import Tile
-from anyres_server.errors import TooLate
+from anyres_server.errors import InvalidRequest, NotANumber, TooLate
 from anyres_server.inference.canvas import Mosaic, Placed
 from anyres_server.inference.off_loop import OffLoop
 from anyres_server.model import Array, Model, Plan, Timing
@@ -122,10 +124,20 @@ class Pieces:
             passed("queue", perf_counter() - waiting - ran.compute_s, ago_s=ran.compute_s)
             passed("compute", ran.compute_s)
             place = partial(job.mosaic.placed, tile, ran.outputs)
-            placed, seconds = await self.off_loop.timed(place)
+            try:
+                placed, seconds = await self.off_loop.timed(place)
+            except NotANumber:
+                await self._check_numbers(job, tile)
+                raise
             job.clock.reduce_s += seconds
             passed("reduce", seconds)
             return placed
+
+    async def _check_numbers(self, job: Job, tile: Tile) -> None:
+        """Blame the image, where it is what holds no numbers."""
+        images = await self._cut(job, tile)
+        if not await self.off_loop(lambda: bool(np.isfinite(images).all())):
+            raise InvalidRequest("the image holds NaN or infinity, so there is no answer")
 
     async def _cut(self, job: Job, tile: Tile) -> Array:
         rows, columns = (slice(axis.start, axis.stop) for axis in (tile.rows, tile.columns))

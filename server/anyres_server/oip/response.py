@@ -12,7 +12,7 @@ import numpy as np
 from anyres_proto.card import Output
 from anyres_proto.inference import grpc_service_pb2 as pb
 from anyres_proto.packing import Part, field
-from anyres_server.errors import InvalidRequest
+from anyres_server.errors import InvalidRequest, NotANumber
 from anyres_server.model import Array, Model
 from anyres_server.oip import classification, datatypes, parameters
 from anyres_server.oip.elements import LENGTH
@@ -52,9 +52,15 @@ def strings(wish: Wish, elements: Sequence[bytes], shape: tuple[int, ...]) -> To
 
 
 def classes(wish: Wish, values: Sequence[Array], model: Model) -> Told:
-    """The best classes of images, of their scores (images, ...): a row of strings for each."""
+    """The best classes of images, of their scores (images, ...): a row of strings for each.
+
+    Raises:
+        NotANumber: there is none that is best.
+    """
     last = isinstance(wish.source, Output) and wish.source.layout == "NHWC"
     scores = np.concatenate([classification.scores(each, channels_last=last) for each in values])
+    if np.isnan(scores).any():
+        raise NotANumber(f"model {model.name!r} gives NaN, so there are no best classes")
     rows = classification.best(scores, wish.classes, [each.name for each in model.card.classes])
     return strings(wish, [each for row in rows for each in row], (len(rows), len(rows[0])))
 

@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from anyres_proto.card import Card, Output
-from anyres_server.errors import InvalidRequest
+from anyres_server.errors import InvalidRequest, NotANumber
 from anyres_server.model import Array, OutputKind, Request, Size
 from anyres_server.reduction.png import palette, png
 from anyres_server.reduction.scores import How, reducer, rows_at_once
-from anyres_server.reduction.views import TOP_K, views
+from anyres_server.reduction.views import TOP_K, told, views
 
 EVERY_CHANNEL = {OutputKind.PROBABILITIES, OutputKind.PROBABILITIES_255, OutputKind.LOGITS}
 DTYPES: Mapping[OutputKind, DTypeLike] = {
@@ -79,21 +79,40 @@ class Reduction:
         )
 
     def reduce(self, *planes: Array) -> dict[OutputKind, Array]:
-        """The maps of the network's `outputs`, (channels, h, w) each."""
+        """The maps of the network's `outputs`, (channels, h, w) each.
+
+        Raises:
+            NotANumber: one of them holds NaN where it decides. LOGITS are given as they are.
+        """
         given = dict(zip((output.name for output in self.outputs), planes, strict=True))
         grid = planes[0].shape[1], planes[0].shape[2]
         maps = self.empty(grid)
-        with np.errstate(invalid="ignore"):  # a network may say inf or nan; then that is its answer
-            for kind, view in self.views.items():
-                make, scores = reducer(kind, view), given[view.name]
-                if kind is OutputKind.LOGITS:
-                    maps[kind] = scores.astype(np.float32, copy=False)
-                    continue
-                step = rows_at_once(scores)
-                for top in range(0, grid[0], step):
-                    rows = slice(top, top + step)
-                    maps[kind][..., rows, :] = make(scores[:, rows], view, self.how)
+        for kind, view in self.views.items():
+            scores = given[view.name]
+            if kind is OutputKind.LOGITS:
+                maps[kind] = scores.astype(np.float32, copy=False)
+                continue
+            try:
+                self._fill(maps[kind], kind, scores)
+            except FloatingPointError as error:
+                raise self._not_a_number(kind, scores) from error
         return maps
+
+    def _fill(self, made: Array, kind: OutputKind, scores: Array) -> None:
+        view = self.views[kind]
+        make, step = reducer(kind, view), rows_at_once(scores)
+        with np.errstate(invalid="ignore"):  # what comes of it is looked at
+            for top in range(0, scores.shape[1], step):
+                rows = slice(top, top + step)
+                made[..., rows, :] = make(scores[:, rows], view, self.how)
+
+    def _not_a_number(self, kind: OutputKind, scores: Array) -> NotANumber:
+        odd = np.count_nonzero(~np.isfinite(scores).all(axis=0))
+        shown = "; LOGITS shows them" if told(self.card, OutputKind.LOGITS) else ""
+        return NotANumber(
+            f"model {self.card.name!r} gives NaN or infinity in {odd} of {scores[0].size} cells of "
+            f"its output {self.views[kind].name!r}, so there is no {kind.name}{shown}"
+        )
 
     def finish(self, maps: Mapping[OutputKind, Array]) -> dict[OutputKind, Array]:
         """What was asked for, in the order asked, from the maps of the whole grid."""

@@ -2,6 +2,11 @@
 
 A band is small enough that its temporaries stay in the processor's cache: numpy's own way, over the
 whole array and along its first axis, is two to eight times as slow.
+
+Infinite scores are compared like any others. Where NaN takes part, or a softmax would have to be
+made of infinities, there is no answer, and FloatingPointError is raised: NaN runs through maxima
+and sums, so one look at what is left of the channels finds it, for less than a hundredth of the
+time that those take.
 """
 
 from __future__ import annotations
@@ -38,9 +43,7 @@ def rows_at_once(planes: Array) -> int:
 
 def _class_map(scores: Array, view: Output, how: How) -> Array:
     """The lowest index of the highest score: one pass for the score, and one each for the index."""
-    best = scores.max(axis=0)
-    if np.isnan(best).any():  # to argmax, the first of those is the highest
-        return np.asarray(scores.argmax(axis=0))
+    best = _numbers(scores.max(axis=0))
     found = np.zeros(best.shape, np.uint8 if len(scores) <= 256 else np.uint16)
     for index in range(len(scores) - 1, -1, -1):
         np.copyto(found, index, where=scores[index] == best)
@@ -48,26 +51,30 @@ def _class_map(scores: Array, view: Output, how: How) -> Array:
 
 
 def _probabilities(scores: Array, view: Output, how: How) -> Array:
-    """Softmax over the channels, shifted by their maximum so that nothing overflows."""
+    """Softmax over the channels, shifted by their maximum so that nothing overflows.
+
+    What the network itself calls probabilities stays as it is.
+    """
     if view.meaning == "probabilities":
         return scores
     raised: Floats = np.exp(scores - scores.max(axis=0))
-    raised /= raised.sum(axis=0)
+    raised /= _numbers(raised.sum(axis=0))
     return raised
 
 
 def _in_255ths(scores: Array, view: Output, how: How) -> Array:
-    """Rounded to the nearest, halves to the even; what is no number is 0."""
-    shares = np.nan_to_num(_probabilities(scores, view, how) * np.float32(255))
-    return np.asarray(np.rint(shares.clip(0, 255)))
+    """Rounded to the nearest, halves to the even."""
+    shares = (_probabilities(scores, view, how) * np.float32(255)).clip(0, 255)
+    _numbers(shares.sum(axis=0))
+    return np.asarray(np.rint(shares))
 
 
 def _confidence(scores: Array, view: Output, how: How) -> Array:
     """The highest probability; of a softmax, that is 1 / sum(exp(x - max))."""
     best = scores.max(axis=0)
     if view.meaning == "probabilities":
-        return np.asarray(best)
-    return np.asarray(1 / np.exp(scores - best).sum(axis=0))
+        return _numbers(best)
+    return _numbers(1 / np.exp(scores - best).sum(axis=0))
 
 
 def _reaches(scores: Array, view: Output, how: How) -> Array:
@@ -78,13 +85,14 @@ def _reaches(scores: Array, view: Output, how: How) -> Array:
     elif view.meaning == "logits":
         best = scores.max(axis=0)
         of_class = np.exp(of_class - best) / np.exp(scores - best).sum(axis=0)
-    return np.asarray(of_class >= np.float32(how.threshold))
+    return np.asarray(_numbers(of_class) >= np.float32(how.threshold))
 
 
 def _top_k_classes(scores: Array, view: Output, how: How) -> Array:
-    """The best, one after the other; where -inf or nan take part, all are sorted."""
+    """The best, one after the other; where infinities take part, all are sorted."""
     left = scores.astype(np.float32)
     if not np.isfinite(left).all():
+        _numbers(left.max(axis=0))
         return np.argsort(-scores, axis=0, kind="stable")[: how.top_k]
     found = np.empty((how.top_k, *scores.shape[1:]), np.uint16)
     for place in range(how.top_k):
@@ -103,11 +111,22 @@ def _as_it_is(scores: Array, view: Output, how: How) -> Array:
 
 
 def _first(maps: Array, view: Output, how: How) -> Array:
-    return np.asarray(maps[0])
+    return _numbers(maps[0])
 
 
 def _first_k(maps: Array, view: Output, how: How) -> Array:
-    return maps[: how.top_k]
+    return _numbers(maps[: how.top_k])
+
+
+def _numbers(values: Array) -> Array:
+    """The same values.
+
+    Raises:
+        FloatingPointError: one of them is NaN.
+    """
+    if np.isnan(values.max()):
+        raise FloatingPointError("NaN")
+    return np.asarray(values)
 
 
 OF_SCORES: Mapping[OutputKind, Reducer] = {
