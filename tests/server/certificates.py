@@ -12,6 +12,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
+DAY = timedelta(days=1)
+BEFORE = timedelta(minutes=-5)
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -42,11 +45,11 @@ def authority(name: str = "authority") -> Pair:
     return Pair(_certificate(name, key, name, key, signs=True), key)
 
 
-def signed(name: str, by: Pair) -> Pair:
-    """One for `localhost`, whoever `name` is."""
+def signed(name: str, by: Pair, begins: timedelta = BEFORE) -> Pair:
+    """One for `localhost`, whoever `name` is, for a day that begins so long after now."""
     key = ec.generate_private_key(ec.SECP256R1())
     issuer = by.certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value
-    return Pair(_certificate(name, key, str(issuer), by.key, signs=False), key)
+    return Pair(_certificate(name, key, str(issuer), by.key, signs=False, begins=begins), key)
 
 
 def _certificate(
@@ -56,16 +59,17 @@ def _certificate(
     issuer_key: ec.EllipticCurvePrivateKey,
     *,
     signs: bool,
+    begins: timedelta = BEFORE,
 ) -> x509.Certificate:
-    now = datetime.now(UTC)
+    begin = datetime.now(UTC) + begins
     return (
         x509.CertificateBuilder()
         .subject_name(_called(name))
         .issuer_name(_called(issuer))
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(minutes=5))
-        .not_valid_after(now + timedelta(days=1))
+        .not_valid_before(begin)
+        .not_valid_after(begin + DAY)
         .add_extension(x509.BasicConstraints(ca=signs, path_length=None), critical=True)
         .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
         .sign(issuer_key, hashes.SHA256())

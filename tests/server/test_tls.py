@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import ssl
 import sys
 from collections.abc import Callable
@@ -13,7 +14,13 @@ from typing import Any
 import grpc
 import grpc.aio
 import pytest
-from tests.server.certificates import Pair, authority, signed
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+)
+from tests.server.certificates import DAY, Pair, authority, signed
+from tests.server.command import run
 
 from anyres_proto.anyres.v1 import dense_prediction_pb2 as pb
 from anyres_proto.anyres.v1.dense_prediction_pb2_grpc import DensePredictionServiceStub
@@ -150,9 +157,72 @@ def authorities_alone(chain: Path, key: Path) -> dict[str, Path]:
 async def test_certificates_that_cannot_be_used_keep_the_server_from_starting(
     serve: Any, files: tuple[Path, Path], wrong: Callable[[Path, Path], dict[str, Path]]
 ) -> None:
-    with pytest.raises(StartFailed, match=r"access\.certificate and access\.key|cannot be read"):
+    with pytest.raises(StartFailed, match=r"access\.certificate and access\.key|cannot be used"):
         async with serve("unet", **wrong(*files)):
             pass
+
+
+def expired(ca: Pair, folder: Path) -> str:
+    pair = signed("old", ca, begins=-3 * DAY)
+    pair.write(folder)
+    ended = pair.certificate.not_valid_after_utc
+    return (
+        rf"/tls\.crt expired at {ended:%Y-%m-%d %H:%M} UTC; expected a certificate that holds now"
+    )
+
+
+def not_yet(ca: Pair, folder: Path) -> str:
+    pair = signed("young", ca, begins=DAY)
+    pair.write(folder)
+    begins = pair.certificate.not_valid_before_utc
+    return rf"/tls\.crt is not valid before {begins:%Y-%m-%d %H:%M} UTC; here it is 20"
+
+
+def of_somebody_else(ca: Pair, folder: Path) -> str:
+    (folder / "tls.key").write_bytes(signed("else", ca).key_pem)
+    return r"/tls\.key is not the key of the certificate .*/tls\.crt"
+
+
+def not_a_key(ca: Pair, folder: Path) -> str:
+    (folder / "tls.key").write_bytes((folder / "tls.crt").read_bytes())
+    return r"/tls\.key is no private key in PEM"
+
+
+def encrypted(ca: Pair, folder: Path) -> str:
+    secret = BestAvailableEncryption(b"secret")
+    pem = signed("shut", ca).key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, secret)
+    (folder / "tls.key").write_bytes(pem)
+    return r"/tls\.key is encrypted; expected a key without a password"
+
+
+def not_a_certificate(ca: Pair, folder: Path) -> str:
+    (folder / "tls.crt").write_bytes((folder / "tls.key").read_bytes())
+    return r"/tls\.crt holds no certificate in PEM"
+
+
+def not_there(ca: Pair, folder: Path) -> str:
+    (folder / "tls.key").unlink()
+    return r"/tls\.key: No such file or directory"
+
+
+SPOILT = [expired, not_yet, of_somebody_else, not_a_key, encrypted, not_a_certificate, not_there]
+
+
+@pytest.mark.parametrize("spoil", SPOILT)
+def test_the_check_tells_what_is_wrong_with_a_certificate_or_its_key_in_a_line(
+    files: tuple[Path, Path],
+    models: Path,
+    ca: Pair,
+    capsys: Any,
+    spoil: Callable[[Pair, Path], str],
+) -> None:
+    chain, key = files
+    said = spoil(ca, chain.parent)
+    settings = f"access.certificate={chain}", f"access.key={key}"
+    out = run(capsys, "serve", "--check", models, "--set", settings[0], "--set", settings[1])
+    assert out.code == 2
+    (line,) = out.err.splitlines()
+    assert re.search(f"certificates cannot be used: .*{said}", line), line
 
 
 async def test_the_health_probe_speaks_tls_where_the_server_does(

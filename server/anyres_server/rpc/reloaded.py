@@ -25,7 +25,7 @@ EVERY_S = 0.25
 
 
 class Reloaded(Generic[T]):
-    """The newest value that could be read."""
+    """The newest value that could be read; `read` raises OSError or ValueError, naming the file."""
 
     def __init__(self, what: str, files: Sequence[Path], read: Callable[[], T]) -> None:
         self._what = what
@@ -44,13 +44,13 @@ class Reloaded(Generic[T]):
         """Read, and read again at every change, until the block ends.
 
         Raises:
-            StartFailed: the first time it cannot be read.
+            StartFailed: the first time it cannot be used; names the file.
         """
         self._seen = await asyncio.to_thread(_stamp, self._files)
         try:
             self._value = await asyncio.to_thread(self._read)
         except (OSError, ValueError) as error:
-            raise StartFailed(f"{self._what} cannot be read: {error}") from error
+            raise StartFailed(f"{self._what} cannot be used: {_words(error)}") from error
         task = asyncio.create_task(self._watch())
         try:
             yield self
@@ -69,9 +69,16 @@ class Reloaded(Generic[T]):
             try:
                 self._value = await asyncio.to_thread(self._read)
             except (OSError, ValueError) as error:
-                log.warning("%s changed and cannot be read; the old go on: %s", self._what, error)
+                why = _words(error)
+                log.warning("%s changed and cannot be used; the old go on: %s", self._what, why)
             else:
                 log.info("%s changed and were read again", self._what)
+
+
+def _words(error: OSError | ValueError) -> str:
+    if isinstance(error, OSError):
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
 
 
 def _stamp(files: Sequence[Path]) -> Stamp:

@@ -6,18 +6,22 @@ those that are open stay open.
 
 from __future__ import annotations
 
-import ssl
 from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeAlias
 
 import grpc
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.x509 import Certificate, load_pem_x509_certificates
 
 from anyres_server.errors import StartFailed
 from anyres_server.regular import read_regular
 from anyres_server.rpc.reloaded import Reloaded
 from anyres_server.settings.sections import Access
 
+TIME = "%Y-%m-%d %H:%M UTC"
 Certificates: TypeAlias = "Reloaded[grpc.ServerCertificateConfiguration]"
 
 
@@ -44,17 +48,43 @@ def credentials(loaded: Certificates, *, mutual: bool) -> grpc.ServerCredentials
 
 
 def _read(chain: Path, key: Path, authorities: Path | None) -> grpc.ServerCertificateConfiguration:
-    """Raises OSError for files that are not there, or do not belong together (ssl.SSLError is)."""
-    trial = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    trial.load_cert_chain(chain, key, password=_no_password)
-    if authorities is not None:
-        trial.load_verify_locations(authorities)
+    """What the files hold, if clients can be shown it.
+
+    Raises:
+        OSError: one of them cannot be read.
+        ValueError: it is something else, out of date, or does not belong to the others.
+    """
+    chain_pem, key_pem = read_regular(chain), read_regular(key)
+    own = _certificates(chain, chain_pem)[0]
+    _check_now(chain, own)
+    try:
+        secret = load_pem_private_key(key_pem, password=None)
+    except TypeError as error:
+        raise ValueError(f"{key} is encrypted; expected a key without a password") from error
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise ValueError(f"{key} is no private key in PEM") from error
+    if secret.public_key() != own.public_key():
+        raise ValueError(f"{key} is not the key of the certificate {chain}")
+    roots = None if authorities is None else read_regular(authorities)
+    if authorities is not None and roots is not None:
+        _certificates(authorities, roots)
     return grpc.ssl_server_certificate_configuration(
-        [(read_regular(key), read_regular(chain))],
-        root_certificates=None if authorities is None else read_regular(authorities),
+        [(key_pem, chain_pem)], root_certificates=roots
     )
 
 
-def _no_password() -> str:
-    """OpenSSL would ask the terminal."""
-    raise ValueError("the key is encrypted; expected one without a password")
+def _certificates(file: Path, pem: bytes) -> list[Certificate]:
+    try:
+        return load_pem_x509_certificates(pem)
+    except ValueError as error:
+        raise ValueError(f"{file} holds no certificate in PEM") from error
+
+
+def _check_now(file: Path, certificate: Certificate) -> None:
+    """Refuse a certificate that every client would refuse."""
+    begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    now = datetime.now(UTC)
+    if now > ends:
+        raise ValueError(f"{file} expired at {ends:{TIME}}; expected a certificate that holds now")
+    if now < begins:
+        raise ValueError(f"{file} is not valid before {begins:{TIME}}; here it is {now:{TIME}}")

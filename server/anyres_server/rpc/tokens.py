@@ -70,17 +70,21 @@ def read_tokens(file: Path) -> Mapping[str, Rights]:
     """The rights of everyone, by name.
 
     Raises:
-        ValueError: it is not such a file; says where.
+        ValueError: it is not such a file; names it, and says where.
         OSError: there is no such file.
     """
     try:
         return _RIGHTS.validate_python(tomllib.loads(read_regular(file).decode()))
     except RecursionError as error:
-        raise ValueError("it is nested too deeply") from error
+        raise ValueError(f"{file} is nested too deeply") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file} is no UTF-8 from byte {error.start}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{file} is no TOML: {error}") from error
     except ValidationError as error:
         first = error.errors(include_input=False)[0]
         where = ".".join(map(str, first["loc"]))
-        raise ValueError(f"{where}: {first['msg']}") from error
+        raise ValueError(f"{file}: {where}: {first['msg']}") from error
 
 
 def owner(token: str, everyone: Mapping[str, Rights]) -> str | None:
