@@ -77,9 +77,14 @@ def model(network: Net, **settings: Any) -> Model:
 
 @asynccontextmanager
 async def running(
-    engine: Doubler, *, processors: int = 1, tell: Any = lambda _: None, **policy: Any
+    engine: Doubler,
+    *,
+    processors: int = 1,
+    tell: Any = lambda _: None,
+    pace: Pace | None = None,
+    **policy: Any,
 ) -> AsyncIterator[Batcher]:
-    batcher = Batcher(engine, BatchPolicy(**policy), Pace(), tell, processors=processors)
+    batcher = Batcher(engine, BatchPolicy(**policy), pace or Pace(), tell, processors=processors)
     task = asyncio.create_task(batcher.run())
     try:
         yield batcher
@@ -254,6 +259,68 @@ async def test_a_lone_piece_has_all_processors_and_several_one_each() -> None:
         assert [run.wide for run in engine.runs] == [True, False, False]
         engine.open.set()
         await asyncio.gather(*tasks)
+
+
+class OneByOne(Doubler):
+    """Holds every run until its own gate opens."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gates: list[asyncio.Event] = []
+
+    async def __call__(self, run: Run) -> tuple[Array, ...]:
+        self.gates.append(asyncio.Event())
+        self.runs.append(run)
+        await self.gates[-1].wait()
+        return tuple(np.concatenate(run.images) * 2 for _ in run.outputs)
+
+
+class Told(Pace):
+    """Knows what it was told, and nothing before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: dict[bool, float] = {}
+
+    def seconds(self, *asked: Any, wide: bool = True) -> float | None:
+        return self.told.get(wide)
+
+
+@pytest.mark.parametrize(("narrow_s", "held"), [(10.0, True), (1.0, False)])
+async def test_where_wide_runs_are_faster_no_narrow_one_starts_beside_the_last(
+    narrow_s: float, held: bool
+) -> None:
+    engine, net, pace = OneByOne(), model(Net(batches=False)), Told()
+    async with running(engine, processors=2, pace=pace) as batcher:
+        tasks = [asyncio.create_task(ask(batcher, net, image(i))) for i in range(4)]
+        await settle()
+        assert [run.wide for run in engine.runs] == [False, False]  # to find out
+        pace.told = {True: 1.0, False: narrow_s}
+        engine.gates[0].set()
+        await settle()
+        assert len(engine.runs) == (2 if held else 3)
+        engine.gates[1].set()
+        await settle()
+        assert [run.wide for run in engine.runs[2:]] == ([True] if held else [False, False])
+        while not all(task.done() for task in tasks):
+            for gate in engine.gates:
+                gate.set()
+            await settle()
+
+
+async def test_what_a_narrow_run_takes_alone_is_not_what_it_takes_beside_others() -> None:
+    engine, net, pace = OneByOne(), model(Net(batches=False)), Pace()
+    async with running(engine, processors=2, pace=pace) as batcher:
+        tasks = [asyncio.create_task(ask(batcher, net, image(i))) for i in range(2)]
+        await settle()
+        engine.gates[0].set()
+        await tasks[0]
+        assert pace.seconds(net, (2, 2), wide=False) is not None
+        await asyncio.sleep(0.05)
+        before = pace.seconds(net, (2, 2), wide=False)
+        engine.gates[1].set()
+        await tasks[1]
+        assert pace.seconds(net, (2, 2), wide=False) == before
 
 
 async def test_nothing_runs_beside_a_wide_run() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from math import ceil
 from types import SimpleNamespace
 from typing import Any
@@ -11,9 +12,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from anyres_server.model import Model
-from anyres_server.routing.pace import Pace
+from anyres_server.routing.pace import FORGOTTEN_AFTER, Pace
 from anyres_server.schedule.benefit import AGAIN, Benefit
 from anyres_server.schedule.policy import goes_wide
+from anyres_server.schedule.slots import ABREAST, Slots
 
 SECONDS = st.floats(1e-4, 10)
 
@@ -89,14 +91,66 @@ def test_the_faster_way_is_taken(
     assume(abs(after_wide - after_narrow) > 1e-9)
     assume(waiting > 1)
     assume(processors > 1)
-    assert goes_wide(waiting, processors, wide_s, narrow_s) == (after_wide < after_narrow)
+    chosen = goes_wide(waiting, [0.0] * processors, wide_s, narrow_s)
+    assert chosen == (after_wide < after_narrow)
+
+
+@given(
+    st.integers(1, 6), st.lists(st.just(0.0) | SECONDS, min_size=2, max_size=4), SECONDS, SECONDS
+)
+def test_where_some_are_busy_it_is_the_way_that_is_done_first(
+    waiting: int, free_after: list[float], wide_s: float, narrow_s: float
+) -> None:
+    assume(max(free_after) > 0)
+    orders = product(range(len(free_after)), repeat=waiting)  # which processor each piece goes to
+    after_narrow = min(
+        max(free_after[i] + narrow_s * order.count(i) for i in set(order)) for order in orders
+    )
+    after_wide = max(free_after) + waiting * wide_s
+    assume(abs(after_wide - after_narrow) > 1e-9)
+    assert goes_wide(waiting, free_after, wide_s, narrow_s) == (after_wide < after_narrow)
 
 
 @pytest.mark.parametrize(("waiting", "wide"), [(1, True), (2, True), (4, False), (9, False)])
 def test_what_nobody_has_timed_is_tried_once_it_fills_the_processors(
     waiting: int, wide: bool
 ) -> None:
-    assert goes_wide(waiting, 4, 1.0, None) is wide
+    assert goes_wide(waiting, [0.0] * 4, 1.0, None) is wide
+
+
+def test_nobody_waits_for_processors_where_nothing_is_known() -> None:
+    assert not goes_wide(1, [0.0, 1.0], 1.0, None)
+
+
+def test_narrow_runs_are_tried_anew_where_only_wide_ones_were_made_for_long() -> None:
+    pace, net = Pace(), model()
+    pace.note(net, (8, 8), 1, 1.0, False)
+    for _ in range(FORGOTTEN_AFTER - 1):
+        pace.note(net, (8, 8), 1, 1.0, True)
+    assert pace.seconds(net, (8, 8), wide=False) == pytest.approx(1.0)
+    pace.note(net, (8, 8), 1, 1.0, True)
+    assert pace.seconds(net, (8, 8), wide=False) is None
+    assert pace.seconds(net, (8, 8)) == pytest.approx(1.0)
+
+
+@given(st.lists(st.tuples(SECONDS, SECONDS), min_size=1, max_size=6))
+def test_a_run_is_abreast_where_others_ran_nearly_all_the_time(
+    others: list[tuple[float, float]],
+) -> None:
+    """One of two processors has a run from 0 to 10, the other one short runs with pauses."""
+    slots = Slots(2)
+    long = slots.take(wide=False, now=0.0, predicted_s=None)
+    now = busy = 0.0
+    for pause, length in others:
+        if now + pause + length > 10:
+            break
+        lease = slots.take(wide=False, now=now + pause, predicted_s=None)
+        now += pause + length
+        slots.give_back(lease, now)
+        busy += length
+    share = (10 + busy) / 20
+    assume(abs(share - ABREAST) > 1e-9)
+    assert slots.abreast(long, 10.0) == (share > ABREAST)
 
 
 def test_company_pays_where_it_was_measured_to() -> None:

@@ -17,6 +17,7 @@ from weakref import WeakKeyDictionary
 from anyres_server.model import Model, Size
 
 KEPT = 0.98  # of a run's weight, after each further one
+FORGOTTEN_AFTER = 256  # wide runs after which nobody knows any more what narrow ones take
 ALIKE = 1e-3  # relative spread of macs below which only the pace can be told, not the start
 
 
@@ -50,22 +51,50 @@ class _Fit:
         return start + pace * macs if pace > 0 else self.seconds / self.ones
 
 
+@dataclass
+class _Kinds:
+    """What is known of a model's wide runs, and of its narrow ones while others ran beside them."""
+
+    wide: _Fit | None = None
+    narrow: _Fit | None = None
+    wide_since_narrow: int = 0
+
+    def of(self, *, wide: bool) -> _Fit | None:
+        return self.wide if wide else self.narrow
+
+    def note(self, macs: float, seconds: float, *, wide: bool) -> None:
+        if wide:
+            self.wide = self.wide or _Fit()
+            self.wide.note(macs, seconds)
+            self.wide_since_narrow += 1
+        else:
+            self.narrow = self.narrow or _Fit()
+            self.narrow.note(macs, seconds)
+            self.wide_since_narrow = 0
+        if self.wide_since_narrow >= FORGOTTEN_AFTER:
+            self.narrow = None
+
+
 class Pace:
-    """Remembers a model's runs and predicts its next one; wide and narrow runs are two things."""
+    """Remembers a model's runs and predicts its next one; wide and narrow runs are two things.
+
+    What narrow runs take is forgotten where only wide ones were made for long: they were found to
+    be slower once, and what made them so may be over.
+    """
 
     def __init__(self) -> None:
-        self._fits: WeakKeyDictionary[Model, dict[bool, _Fit]] = WeakKeyDictionary()
+        self._known: WeakKeyDictionary[Model, _Kinds] = WeakKeyDictionary()
 
     def note(self, model: Model, size: Size, images: int, compute_s: float, wide: bool) -> None:
-        """A run of so many images of a size took so long."""
-        fit = self._fits.setdefault(model, {}).setdefault(wide, _Fit())
-        fit.note(_macs(model, size, images), max(compute_s, 1e-9))
+        """A run of so many images of a size took so long; a narrow one beside others."""
+        kinds = self._known.setdefault(model, _Kinds())
+        kinds.note(_macs(model, size, images), max(compute_s, 1e-9), wide=wide)
 
     def seconds(
         self, model: Model, size: Size, images: int = 1, *, wide: bool = True
     ) -> float | None:
         """How long such a run should take; None before the model's first one of its kind."""
-        fit = self._fits.get(model, {}).get(wide)
+        fit = self._known.get(model, _Kinds()).of(wide=wide)
         return None if fit is None else fit.predict(_macs(model, size, images))
 
 

@@ -12,7 +12,7 @@ a few pieces in here at a time.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -25,6 +25,7 @@ from anyres_server.routing.pace import Pace
 from anyres_server.schedule.benefit import Benefit
 from anyres_server.schedule.policy import goes_wide
 from anyres_server.schedule.queue import Batch, BatchPolicy, Entry, Queue, Ran
+from anyres_server.schedule.slots import Lease, Slots
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,11 +71,9 @@ class Batcher:
         self._engine = engine
         self._pace = pace
         self._tell = tell
-        self._processors = processors
+        self._slots = Slots(processors)
         self._benefit = Benefit()
         self._queue = Queue(policy, self._benefit)
-        self._free = processors
-        self._ends: dict[Stop, float] = {}  # when each run under way should be done
         self._changed = asyncio.Event()
 
     async def infer(
@@ -99,36 +98,36 @@ class Batcher:
         """Until all that waits and is under way should be done, as far as that can be told."""
         now = asyncio.get_running_loop().time()
         queued = sum(self._seconds([entry], wide=True) or 0.0 for entry in self._queue.waiting())
-        return queued + max([0.0, *(end - now for end in self._ends.values())])
+        return queued + self._slots.drained_s(now)
 
     async def run(self) -> None:
         """Serve the queue until cancelled; then answer those who still wait."""
         try:
             async with asyncio.TaskGroup() as runs:
                 while True:
-                    while (chosen := self._chosen()) is not None:
-                        batch, wide = chosen
-                        self._queue.take(batch)
-                        self._free -= self._slots(wide)
-                        runs.create_task(self._answer(batch, wide))
-                        del batch  # while nothing runs, a model that was replaced is not held
+                    now = asyncio.get_running_loop().time()
+                    while (chosen := self._chosen(now)) is not None:
+                        runs.create_task(self._started(*chosen, now))
                     self._changed.clear()
-                    await self._change_or(self._queue.next_due() if self._free else None)
+                    await self._change_or(self._due(now))
         finally:
             _fail(self._queue.waiting(), Unavailable("the server is shutting down"))
 
-    def _chosen(self) -> tuple[Batch, bool] | None:
-        """The batch to start now, and whether it goes wide."""
-        ready = self._queue.ready(asyncio.get_running_loop().time()) if self._free else []
+    def _chosen(self, now: float) -> tuple[Batch, bool] | None:
+        """The batch to start, and whether it goes wide; None where it had better wait."""
+        ready = self._queue.ready(now) if self._slots.free else []
         if not ready:
             return None
-        if self._free < self._processors:
-            return ready[0], False  # beside others that run narrow
         wide_s, narrow_s = (self._seconds(ready[0], wide=wide) for wide in (True, False))
-        return ready[0], goes_wide(len(ready), self._processors, wide_s, narrow_s)
+        wide = goes_wide(len(ready), self._slots.free_after(now), wide_s, narrow_s)
+        if wide and self._slots.free < self._slots.processors:
+            return None  # until those are done that run narrow
+        return ready[0], wide
 
-    def _slots(self, wide: bool) -> int:
-        return self._processors if wide else 1
+    def _due(self, now: float) -> float | None:
+        """When the next batch may start though nothing changes; None where none may."""
+        due = self._queue.next_due() if self._slots.free else None
+        return due if due is not None and due > now else None
 
     async def _change_or(self, due: float | None) -> None:
         try:
@@ -137,13 +136,17 @@ class Batcher:
         except TimeoutError:
             return  # the oldest batch is due, full or not
 
-    async def _answer(self, batch: Batch, wide: bool) -> None:
+    def _started(self, batch: Batch, wide: bool, now: float) -> Coroutine[None, None, None]:
+        """What answers a batch, which has its slots already and waits no more."""
+        self._queue.take(batch)
+        predicted_s = self._seconds(batch, wide=wide)
+        lease = self._slots.take(wide=wide, now=now, predicted_s=predicted_s)
+        return self._answer(batch, lease)
+
+    async def _answer(self, batch: Batch, lease: Lease) -> None:
         parts = [entry.images for entry in batch]
-        run = Run(batch[0].model, parts, batch[0].outputs, wide, _stop_for(batch))
+        run = Run(batch[0].model, parts, batch[0].outputs, lease.wide, _stop_for(batch))
         loop = asyncio.get_running_loop()
-        started, predicted_s = loop.time(), self._seconds(batch, wide=wide)
-        self._ends[run.stop] = started + (predicted_s or 0.0)
-        beside = 1 if wide else self._processors - self._free
         try:
             outputs = await self._engine(run)
         except asyncio.CancelledError:
@@ -155,24 +158,23 @@ class Batcher:
         except Exception as error:  # noqa: BLE001 - whoever asked gets it, whatever it is
             _fail(batch, error)
         else:
-            compute_s = loop.time() - started
-            self._learn(batch, wide, beside, predicted_s, compute_s)
+            compute_s = loop.time() - lease.began
+            self._learn(batch, lease, compute_s)
             _share(batch, outputs, compute_s)
         finally:
-            self._free += self._slots(wide)
-            del self._ends[run.stop]
+            self._slots.give_back(lease, loop.time())
             self._changed.set()
 
-    def _learn(
-        self, batch: Batch, wide: bool, beside: int, predicted_s: float | None, compute_s: float
-    ) -> None:
+    def _learn(self, batch: Batch, lease: Lease, compute_s: float) -> None:
         model, size, images = batch[0].model, batch[0].size, sum(entry.rows for entry in batch)
-        self._pace.note(model, size, images, compute_s, wide)
-        if wide or beside == self._processors:  # a narrow run alone has the machine to itself
+        if lease.wide or self._slots.abreast(lease, lease.began + compute_s):
+            self._pace.note(model, size, images, compute_s, lease.wide)
+            beside = self._slots.processors // lease.slots
             self._benefit.note(model, size, images, compute_s, beside)
         reserved = sum(entry.reserved_bytes for entry in batch)
-        threads = self._slots(wide)
-        self._tell(events.Ran(model, size, images, threads, reserved, predicted_s, compute_s))
+        self._tell(
+            events.Ran(model, size, images, lease.slots, reserved, lease.predicted_s, compute_s)
+        )
 
     def _seconds(self, batch: Batch, *, wide: bool) -> float | None:
         images = sum(entry.rows for entry in batch)
