@@ -26,6 +26,7 @@ from anyres_server.inference.pieces import Pieces
 from anyres_server.inference.strips import StripInference, strip_inference
 from anyres_server.model import LoadedNetwork
 from anyres_server.observe.events import Tell
+from anyres_server.picture.spool import Disk
 from anyres_server.repository.agreement import Agreement
 from anyres_server.repository.loading import loader
 from anyres_server.repository.opening import repository_of
@@ -35,6 +36,7 @@ from anyres_server.routing.router import Limits, Router
 from anyres_server.schedule.admission import Admission, admission
 from anyres_server.schedule.running import scheduling
 from anyres_server.settings.per_model import ModelSettings
+from anyres_server.settings.sections import Uploads
 from anyres_server.settings.settings import Settings
 
 
@@ -70,6 +72,7 @@ def stocked(settings: Settings, opening: OpenEngine | None = None) -> Iterator[S
         StartFailed: what they are to be run with is not there.
     """
     _check_provider(settings)
+    _check_disk(settings.uploads)
     admitted = admission(settings.limits.requests, settings.memory)
     pace, compute = Pace(), settings.compute
 
@@ -119,6 +122,17 @@ def _router(settings: Settings) -> Router:
     memory = settings.memory
     piece = min(memory.whole_image, memory.activations)
     return Router(Limits(memory.activations, piece, min(memory.tile, piece)))
+
+
+def _check_disk(uploads: Uploads) -> None:
+    if uploads.disk:
+        try:
+            Disk(uploads.disk, uploads.folder).check()
+        except OSError as error:
+            folder = uploads.folder or "the system's folder for temporary files"
+            raise StartFailed(
+                f"uploads.folder: nothing can be written into {folder}: {error.strerror}"
+            ) from error
 
 
 def _check_provider(settings: Settings) -> None:

@@ -34,6 +34,7 @@ from anyres_server.repository.entries import Models, newest
 from anyres_server.repository.repository import Repository
 from anyres_server.repository.watching import watching
 from anyres_server.rpc.front import Front, front
+from anyres_server.rpc.messages import check_resident
 from anyres_server.schedule.admission import Budget
 from anyres_server.settings.settings import Settings
 
@@ -59,7 +60,7 @@ async def running_server(
     """Load the models (with `opening`), listen, and stop in good order when the block ends.
 
     Raises:
-        StartFailed: the models' folder is not there, or the port is taken.
+        StartFailed: the models' folder is not there, the port is taken, a setting cannot be.
     """
     async with AsyncExitStack() as stack:
         stock = stack.enter_context(stocked(settings, opening))
@@ -74,6 +75,7 @@ async def running_server(
         await entrance.server.start()
         try:
             await repository.start()
+            check_resident(settings.memory.resident)
             async with watching(repository, settings.models, settings.repository):
                 repository.hear(lambda models: entrance.health.follow(_ready(models)))
                 entrance.health.start()
@@ -114,6 +116,7 @@ async def _checked(settings: Settings, opening: OpenEngine | None) -> Models:
     with stocked(settings, opening) as stock:
         async with front(settings, SERVICES, telling([])):
             await stock.repository.start()
+            check_resident(settings.memory.resident)
     return stock.repository.models
 
 

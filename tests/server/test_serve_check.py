@@ -51,13 +51,43 @@ def test_a_model_that_cannot_be_served_is_told_and_exit_code_one(models: Path, c
     [
         (["--set", "memory.tile=x"], "--set memory.tile: memory.tile: expected bytes"),
         (["--set", "access.certificate=cert.pem"], "access.key"),
-        (["--set", "access.tokens=tokens.toml"], "tokens"),
+        (["--set", "access.tokens=nowhere.toml"], "nowhere.toml: No such file or directory"),
+        (["--set", "access.tokens=NOT_TOML"], "not.toml is no TOML: Expected"),
+        (["--set", "access.tokens=NO_RIGHTS"], "rights.toml: alice.models: Field required"),
+        (
+            ["--set", "access.no_token=['anyres.v1.DensePredictionServices']"],
+            "access.no_token: there is no service or call 'anyres.v1.DensePredictionServices'; "
+            "the nearest is anyres.v1.DensePredictionService",
+        ),
+        (
+            ["--set", "access.no_token=['anyres.v1.DensePredictionService/ListModel']"],
+            "'anyres.v1.DensePredictionService/ListModel'; "
+            "the nearest is anyres.v1.DensePredictionService/ListModels",
+        ),
+        (
+            ["--set", "uploads.folder=/nowhere/at/all"],
+            "uploads.folder: nothing can be written into /nowhere/at/all: No such file",
+        ),
+        (
+            ["--set", "uploads.folder=NOT_TOML"],
+            "not.toml: Not a directory",
+        ),
+        (
+            ["--set", "memory.resident=1MiB"],
+            "MiB, so it would read no message; expected more than that, and room for messages; "
+            "got 1 MiB",
+        ),
     ],
 )
 def test_a_setting_that_keeps_a_server_from_starting_is_exit_code_two(
-    models: Path, capsys: Any, arguments: list[str], said: str
+    models: Path, tmp_path: Path, capsys: Any, arguments: list[str], said: str
 ) -> None:
     put(models / "net.onnx", 1)
+    files = {"NOT_TOML": tmp_path / "not.toml", "NO_RIGHTS": tmp_path / "rights.toml"}
+    files["NOT_TOML"].write_text("this is none")
+    files["NO_RIGHTS"].write_text(f'[alice]\nsha256 = "{"0" * 64}"\n')
+    for name, file in files.items():
+        arguments = [each.replace(name, str(file)) for each in arguments]
     out = run(capsys, "serve", "--check", models, *arguments)
     assert out.code == 2
     (line,) = out.err.splitlines()

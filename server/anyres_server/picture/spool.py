@@ -28,6 +28,14 @@ class Disk:
         self._lock = threading.Lock()
         self.folder = folder
 
+    def check(self) -> None:
+        """Raise where nothing can be written.
+
+        Raises:
+            OSError: the folder is not there, or not ours to write into.
+        """
+        tempfile.TemporaryFile(dir=self.folder).close()
+
     @property
     def free(self) -> int:
         """Bytes that nobody has taken."""

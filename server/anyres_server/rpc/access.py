@@ -7,16 +7,18 @@ PERMISSION_DENIED, in the same words whether or not there is such a model.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cached_property
 from typing import Any, Protocol, TypeAlias
 
 import grpc.aio
+from google.protobuf import descriptor_pool
 
-from anyres_server.errors import Forbidden, NoToken
+from anyres_server.errors import Forbidden, NoToken, StartFailed
 from anyres_server.observe.events import Answered, Event
 from anyres_server.rpc.rates import Pace
 from anyres_server.rpc.tokens import ALL, Rights, owner
@@ -137,6 +139,23 @@ class Access:
         if caller is None or caller.rights != rights:
             caller = self._callers[name] = Caller(name, rights)
         return caller
+
+
+def check_names(no_token: Iterable[str], services: Iterable[str]) -> None:
+    """Refuse names of services and calls that there are not: somebody would be let in by none.
+
+    Raises:
+        StartFailed: one is neither a service nor "service/call"; tells the nearest.
+    """
+    pool = descriptor_pool.Default()
+    found = [pool.FindServiceByName(name) for name in services]
+    calls = [f"{each.full_name}/{call.name}" for each in found for call in each.methods]
+    known = [*(each.full_name for each in found), *calls]
+    for name in no_token:
+        if name not in known:
+            near = get_close_matches(name, known, n=1, cutoff=0.5)
+            hint = f"; the nearest is {near[0]}" if near else f"; there are {', '.join(known)}"
+            raise StartFailed(f"access.no_token: there is no service or call {name!r}{hint}")
 
 
 def charging(everyone: Pace) -> Callable[[Event], None]:

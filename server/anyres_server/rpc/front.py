@@ -28,7 +28,7 @@ from anyres_server.observe.events import Tell, telling
 from anyres_server.observe.share import Share
 from anyres_server.observe.tracing import Tracing, describe, provider
 from anyres_server.rpc import health
-from anyres_server.rpc.access import Access, charging
+from anyres_server.rpc.access import Access, charging, check_names
 from anyres_server.rpc.calls import CallInterceptor, Passage
 from anyres_server.rpc.doors import Doors
 from anyres_server.rpc.health import Health
@@ -99,9 +99,11 @@ async def front(settings: Settings, services: Iterable[str], tell: Tell) -> Asyn
     """All that stands before the services; it is kept up to date until the block ends.
 
     Raises:
-        StartFailed: a file of certificates or tokens cannot be read.
+        StartFailed: a file of certificates or tokens cannot be used, or says what cannot be.
     """
     access, limits = settings.access, settings.limits
+    services = tuple(services)
+    check_names(access.no_token, (*services, health.NAME, reflection.SERVICE_NAME))
     async with AsyncExitStack() as stack:
         secure = None
         if (loading := certificates(access)) is not None:

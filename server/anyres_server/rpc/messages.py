@@ -19,7 +19,13 @@ from typing import Any, TypeAlias
 import grpc
 import grpc.aio
 
-from anyres_server.errors import InvalidRequest, Overloaded, ServingError, Unavailable
+from anyres_server.errors import (
+    InvalidRequest,
+    Overloaded,
+    ServingError,
+    StartFailed,
+    Unavailable,
+)
 from anyres_server.machine import mib, resident_bytes, trim_memory
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -156,6 +162,21 @@ class Messages:
         return Overloaded(
             f"the server holds more than {mib(self._most_bytes)} and reads no message before it "
             f"holds less; try again later"
+        )
+
+
+def check_resident(most_bytes: int) -> None:
+    """Refuse to start with less than the process holds before anybody has asked it anything.
+
+    Raises:
+        StartFailed: it would read no message.
+    """
+    if resident_bytes() > most_bytes:
+        trim_memory()
+    if (held := resident_bytes()) > most_bytes:
+        raise StartFailed(
+            f"memory.resident: with its models the process holds {mib(held)}, so it would read no "
+            f"message; expected more than that, and room for messages; got {mib(most_bytes)}"
         )
 
 
