@@ -10,6 +10,7 @@ Where a name stands for several replicas, requests go round those that say that 
 from __future__ import annotations
 
 import json
+import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -70,13 +71,33 @@ class Tls:
         """What gRPC wants.
 
         Raises:
-            InvalidRequest: a file cannot be read, or one of certificate and key is missing.
+            InvalidRequest: a file cannot be read or is none of PEM, or one of certificate and key
+                is missing.
         """
         if (self.certificate is None) != (self.key is None):
             raise InvalidRequest("a client's certificate and its key come together")
+        self._check()
         return grpc.ssl_channel_credentials(
             _read(self.authorities), _read(self.key), _read(self.certificate)
         )
+
+    def _check(self) -> None:
+        """See whether OpenSSL takes the files: gRPC only says that nobody could be reached."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        if self.authorities is not None:
+            try:
+                context.load_verify_locations(cadata=(_read(self.authorities) or b"").decode())
+            except (ssl.SSLError, ValueError) as error:
+                raise InvalidRequest(f"{self.authorities} holds no certificate (PEM)") from error
+        if self.certificate is not None and self.key is not None:
+            _read(self.certificate), _read(self.key)
+            try:
+                context.load_cert_chain(self.certificate, self.key, lambda: b"")
+            except (ssl.SSLError, ValueError) as error:
+                raise InvalidRequest(
+                    f"{self.certificate} and {self.key} are no certificate and its key (PEM, the "
+                    "key without a passphrase)"
+                ) from error
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,11 @@ ClientError
 ├── InvalidRequest      fix the request: the image, the size or the output asked for
 │   └── NotRequested    ask for that output in `predict(output=...)`
 ├── ModelNotFound       ask for another model: the message lists those there are
+│   └── ModelNotReady   wait until it is loaded, or mend its file on the server
 ├── NotAllowed          show a token that may do this
 ├── Overloaded          try again later, or send a smaller image
 ├── Unavailable         start the server, or try another one
+│   └── NotServing      wait: it is there, and starts or stops
 ├── DeadlineExceeded    give it more time, or a smaller image
 └── ServerFailed        report it: the server or its model is broken
 """
@@ -30,6 +32,10 @@ class ModelNotFound(ClientError):
     """The server has no such model, or none that is ready."""
 
 
+class ModelNotReady(ModelNotFound):
+    """The server knows the model and cannot be asked about it: it is being loaded, or broken."""
+
+
 class NotAllowed(ClientError):
     """The server wants a token, or the one that it got may not do this."""
 
@@ -40,6 +46,10 @@ class Overloaded(ClientError):
 
 class Unavailable(ClientError):
     """The server cannot be reached, or is not ready."""
+
+
+class NotServing(Unavailable):
+    """The server is there, and says that it does not serve now."""
 
 
 class DeadlineExceeded(ClientError):

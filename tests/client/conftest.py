@@ -8,6 +8,7 @@ fourth. A third, `broken`, did not load. What was asked is kept in `requests`.
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -230,7 +231,6 @@ def photo(tmp_path: Path, pixels: NDArray[np.uint8]) -> Path:
 @pytest.fixture
 def free_address() -> str:
     """Where nobody listens."""
-    server = grpc.server(ThreadPoolExecutor(1))
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.stop(None).wait()
-    return f"127.0.0.1:{port}"
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{one.getsockname()[1]}"

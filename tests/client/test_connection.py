@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Address
@@ -13,7 +14,15 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2
 
-from anyres_client import Client, Connection, InvalidRequest, NotAllowed, Tls, Unavailable
+from anyres_client import (
+    Client,
+    Connection,
+    InvalidRequest,
+    NotAllowed,
+    NotServing,
+    Tls,
+    Unavailable,
+)
 from anyres_proto.anyres.v1 import dense_prediction_pb2_grpc as pb_grpc
 
 x509 = pytest.importorskip("cryptography.x509")
@@ -54,17 +63,17 @@ def secured(fake: Any, certificate: Tls) -> Iterator[Callable[..., str]]:
     """`secured(mutual=True)` is the address of the fake behind TLS."""
     servers = []
 
-    def serve(*, mutual: bool = False) -> str:
+    def serve(*, mutual: bool = False, host: str = "127.0.0.1") -> str:
         assert certificate.key
         assert certificate.certificate
         pair = certificate.key.read_bytes(), certificate.certificate.read_bytes()
         credentials = grpc.ssl_server_credentials([pair], pair[1] if mutual else None, mutual)
         server = grpc.server(ThreadPoolExecutor(2))
         pb_grpc.add_DensePredictionServiceServicer_to_server(fake, server)
-        port = server.add_secure_port("127.0.0.1:0", credentials)
+        port = server.add_secure_port(f"{host}:0", credentials)
         server.start()
         servers.append(server)
-        return f"127.0.0.1:{port}"
+        return f"{host}:{port}"
 
     yield serve
     for server in servers:
@@ -90,6 +99,55 @@ def test_a_server_may_want_to_know_the_client(ask: Any, secured: Any, certificat
     assert ask("models", address=Connection(address, certificate))
     with pytest.raises(Unavailable):
         ask("models", address=Connection(address, Tls(certificate.authorities)))
+
+
+def test_a_server_that_wants_to_be_spoken_to_in_another_way_is_no_server_that_is_not_there(
+    fake: Any, secured: Any, certificate: Tls
+) -> None:
+    ways = {
+        "the server hangs up: it may want TLS": Connection(secured()),
+        "the server speaks without TLS": Connection(fake.address, Tls(certificate.authorities)),
+    }
+    for said, way in ways.items():
+        with pytest.raises(Unavailable, match=said):
+            Client(way).models()
+
+
+def test_a_certificate_for_another_name_is_told(secured: Any, certificate: Tls) -> None:
+    """The certificate is for 127.0.0.1 alone."""
+    other = Connection(secured(host="127.0.0.2"), Tls(certificate.authorities))
+    with pytest.raises(Unavailable, match="is for another name than this"):
+        Client(other).models()
+
+
+def test_a_server_that_starts_or_stops_is_there_and_does_not_serve(served: Any) -> None:
+    served.health.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
+    with pytest.raises(NotServing, match=r"starting or stopping.*does not serve now \(127"):
+        Client(served.fake.address).models()
+
+
+def test_what_does_not_speak_grpc_is_told() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(Unavailable, match="what is there does not speak gRPC, or hangs"):
+            Client(address).models()
+
+
+@pytest.mark.parametrize("contents", ["", "no certificate", "key"])
+def test_authorities_that_are_none_are_named(
+    certificate: Tls, tmp_path: Path, contents: str
+) -> None:
+    assert certificate.key
+    path = tmp_path / "ca.pem"
+    path.write_text(certificate.key.read_text() if contents == "key" else contents)
+    with pytest.raises(InvalidRequest, match=r"ca\.pem holds no certificate \(PEM\)"):
+        Client(tls=Tls(path)).models()
+
+
+def test_a_certificate_and_another_key_are_named(certificate: Tls, tmp_path: Path) -> None:
+    (tmp_path / "key.pem").write_text("no key")
+    with pytest.raises(InvalidRequest, match=r"key\.pem are no certificate and its key"):
+        Client(tls=Tls(None, certificate.certificate, tmp_path / "key.pem")).models()
 
 
 def test_a_certificate_without_its_key_is_refused(certificate: Tls) -> None:

@@ -21,6 +21,7 @@ from anyres_client import (
     DeadlineExceeded,
     InvalidRequest,
     ModelNotFound,
+    ModelNotReady,
     NotRequested,
     Overloaded,
     ServerFailed,
@@ -124,7 +125,7 @@ def test_an_estimate_takes_height_before_width(ask: Any) -> None:
     [
         (grpc.StatusCode.INVALID_ARGUMENT, InvalidRequest),
         (grpc.StatusCode.NOT_FOUND, ModelNotFound),
-        (grpc.StatusCode.FAILED_PRECONDITION, ModelNotFound),
+        (grpc.StatusCode.FAILED_PRECONDITION, ModelNotReady),
         (grpc.StatusCode.RESOURCE_EXHAUSTED, Overloaded),
         (grpc.StatusCode.INTERNAL, ServerFailed),
         (grpc.StatusCode.DATA_LOSS, ServerFailed),

@@ -2,15 +2,19 @@
 
 error               asked again
 Unavailable         until `patience_s` have passed without any answer: a server restarts
+ModelNotReady       as long: it loads its models
 Overloaded          `attempts` times, later and later
 DeadlineExceeded    as often
 ServerFailed        once: it may have been the moment
 any other           never: the same request fails again
+
+A server that nobody has met is not waited for, unless it says itself that it is about to serve.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -20,6 +24,8 @@ from typing import TypeVar
 from anyres_client.errors import (
     ClientError,
     DeadlineExceeded,
+    ModelNotReady,
+    NotServing,
     Overloaded,
     ServerFailed,
     Unavailable,
@@ -29,6 +35,7 @@ FIRST_WAIT_S = 0.25
 LONGEST_WAIT_S = 30.0
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -37,7 +44,9 @@ class Patience:
 
     attempts: int = 5
     patience_s: float = 300.0
+    met: bool = True  # whether the server has answered before
     _answered_at: float = field(default_factory=monotonic)
+    _waiting: bool = False
 
     async def ask(self, call: Callable[[], Awaitable[T]]) -> T:
         """The answer, as soon as there is one.
@@ -54,17 +63,31 @@ class Patience:
                 if not self._again(error, tried):
                     raise
             else:
-                self._answered_at = monotonic()
+                self._answered()
                 return answer
             await asyncio.sleep(_wait_s(tried))
 
     def _again(self, error: ClientError, tried: int) -> bool:
-        if isinstance(error, Unavailable):
-            return monotonic() - self._answered_at < self.patience_s
-        self._answered_at = monotonic()
+        if isinstance(error, Unavailable | ModelNotReady):
+            return self._wait(error)
+        self._answered()
         if isinstance(error, Overloaded | DeadlineExceeded):
             return tried < self.attempts
         return isinstance(error, ServerFailed) and tried < 2
+
+    def _wait(self, error: ClientError) -> bool:
+        """Whether to wait on, which is told where it begins."""
+        if not self.met and not isinstance(error, NotServing | ModelNotReady):
+            return False
+        if monotonic() - self._answered_at >= self.patience_s:
+            return False
+        if not self._waiting:
+            log.warning("%s; asking again, for %g s at most", error, self.patience_s)
+        self._waiting = True
+        return True
+
+    def _answered(self) -> None:
+        self._answered_at, self._waiting, self.met = monotonic(), False, True
 
 
 def _wait_s(tried: int) -> float:
