@@ -14,6 +14,8 @@ from typing import Any
 
 import grpc.aio
 import pytest
+from grpc_health.v1 import health_pb2_grpc
+from grpc_health.v1.health_pb2 import HealthCheckRequest
 from opentelemetry.trace import NoOpTracer
 
 from anyres_proto.anyres.v1 import dense_prediction_pb2 as pb
@@ -129,3 +131,19 @@ async def test_the_command_logs_json_with_ids_where_it_is_told_to(models: Path) 
     ours = [line for line in lines if line.get("request_id") == "mine"]
     assert [line["message"].rpartition(" in ")[0] for line in ours] == ["ListModels OK"]
     assert ours[0]["call"] == "ListModels"
+
+
+async def test_who_watches_no_more_is_no_call_that_was_broken_off(
+    serve: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Every client watches the server's health, and leaves when it has what it came for."""
+    caplog.set_level(logging.DEBUG, "anyres_server.rpc.telling")
+    async with serve("unet") as served:
+        stub: Any = health_pb2_grpc.HealthStub(served.channel)
+        watch = stub.Watch(HealthCheckRequest())
+        await watch.read()
+        watch.cancel()
+        await served.stub.ListModels(pb.ListModelsRequest())
+    told = [line.getMessage().split()[0] for line in caplog.records]
+    assert "ListModels" in told
+    assert "Watch" not in told

@@ -59,7 +59,7 @@ class Telling:
             except asyncio.CancelledError:
                 code = grpc.StatusCode.CANCELLED
                 now = asked.asked() or request
-                if method.strip("/") not in HEALTH:  # to stop watching it is no loss
+                if not _is_health(method):  # to stop watching it is no loss, and how it ends
                     self._tell(Left(call, now.model, now.took_s))
                 raise
             except grpc.aio.AbortError:
@@ -68,10 +68,15 @@ class Telling:
             finally:
                 self._tracing.ended(span, code, asked.asked() or request)
                 self._tell(Ended(call, code.name, request.took_s))
-                self._line(call, code, request.took_s)
+                if not (code is grpc.StatusCode.CANCELLED and _is_health(method)):
+                    self._line(call, code, request.took_s)
 
     def _line(self, call: str, code: grpc.StatusCode, took_s: float) -> None:
         log.log(self._level, "%s %s in %.1f ms", call, code.name, took_s * 1e3)
+
+
+def _is_health(method: str) -> bool:
+    return method.strip("/") in HEALTH
 
 
 def request_id(metadata: Metadata) -> str:
