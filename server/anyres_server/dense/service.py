@@ -29,7 +29,8 @@ from anyres_server.model import (
     Size,
 )
 from anyres_server.picture.spool import Disk
-from anyres_server.repository.repository import Broken, Entry, Repository, newest
+from anyres_server.repository.entries import Broken, Versions, newest
+from anyres_server.repository.repository import Repository
 from anyres_server.rpc.status import answer_to
 from anyres_server.settings.sections import Uploads
 
@@ -119,10 +120,7 @@ class DensePredictionService(pb_grpc.DensePredictionServiceServicer):
         """List every model, broken ones included."""
         models = self._repository.models
         return pb.ListModelsResponse(
-            models=[
-                _summary(name, list(versions), newest(versions), self._repository)
-                for name, versions in models.items()
-            ]
+            models=[_summary(name, versions, self._repository) for name, versions in models.items()]
         )
 
     async def GetModel(self, request: pb.GetModelRequest, context: Context) -> pb.GetModelResponse:  # noqa: N802 - the wire's name
@@ -243,17 +241,17 @@ def _estimate(estimate: Estimate, size: Size) -> pb.EstimateCostResponse:
     )
 
 
-def _summary(
-    name: str, versions: list[str], entry: Entry, repository: Repository
-) -> pb.ModelSummary:
+def _summary(name: str, versions: Versions, repository: Repository) -> pb.ModelSummary:
+    entry = newest(versions)
     if isinstance(entry, Broken):
         return pb.ModelSummary(name=name, versions=versions, ready=False, reason=entry.reason)
     sizes = entry.card.sizes
+    broken = [each.reason for each in versions.values() if isinstance(each, Broken)]
     return pb.ModelSummary(
         name=name,
         versions=versions,
         ready=True,
-        reason=repository.trouble(name, entry.version),
+        reason=repository.trouble(name, entry.version) or next(reversed(broken), ""),
         sizes=f"height {sizes.height.expected()}; width {sizes.width.expected()}",
         task=entry.card.task,
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -12,7 +11,7 @@ from anyres_server.errors import ModelBroken
 from anyres_server.model import Model
 from anyres_server.repository.entries import UNLOADED, Broken, Entry, Versions
 from anyres_server.repository.files import Found
-from anyres_server.repository.policy import candidates, enough, missing
+from anyres_server.repository.policy import candidates, enough, missing, twice
 from anyres_server.settings.per_model import ModelSettings
 from anyres_server.settings.versions import VersionPolicy
 
@@ -95,41 +94,43 @@ class Keeper:
         """
         if before.settled and before.seen == found and not again:
             return before
-        claims = Counter(each.version for each in found)
-        policy = await self._policy(name, found)
+        policy = await self._policy(found)
         held: dict[str, Held] = {}
         works = 0
         for each in candidates(found, policy):
             if enough(works, policy):
                 break
             earlier = before.versions.get(each.version)
-            held[each.version] = await self._renewed(each, earlier, claims, again=again)
+            why = twice(each, found)
+            held[each.version] = (
+                _taken(each, earlier, Broken(name, each.version, why))
+                if why
+                else await self._renewed(each, earlier, again=again)
+            )
             works += isinstance(held[each.version].entry, Model)
         settled = all(version.found for version in held.values())
-        return Kept(dict(reversed(held.items())), found if settled else ())
+        for number in missing(found, policy):
+            version = str(number)
+            held[version] = _absent(name, version, found, before.versions.get(version))
+        if not works:
+            held = _served_on(before, found, held)
+        in_order = sorted(held.items(), key=lambda item: int(item[0]))
+        return Kept(dict(in_order), found if settled else ())
 
-    async def _policy(self, name: str, found: tuple[Found, ...]) -> VersionPolicy:
+    async def _policy(self, found: tuple[Found, ...]) -> VersionPolicy:
         try:
-            policy = (await self.configure(found[-1])).versions or self.policy
+            return (await self.configure(found[-1])).versions or self.policy
         except ModelBroken:
             return self.policy  # each of its versions will say why
-        for number in missing(found, policy):
-            log.warning("model %s is to be served in version %d, which is not there", name, number)
-        return policy
 
-    async def _renewed(
-        self, found: Found, before: Held | None, claims: Mapping[str, int], *, again: bool
-    ) -> Held:
+    async def _renewed(self, found: Found, before: Held | None, *, again: bool) -> Held:
         if before and before.found == found and not (again and _lacks(before)):
             return before
-        if claims[found.version] > 1:
-            made: Entry = Broken(found.name, found.version, "two files claim to be this version")
-        elif not await self.settled(found):
+        if not await self.settled(found):
             return _waiting(found, before)
-        else:
-            made = await self._made(found)
-            if not await self.settled(found):
-                return _waiting(found, before)
+        made = await self._made(found)
+        if not await self.settled(found):
+            return _waiting(found, before)
         return _taken(found, before, made)
 
     async def _made(self, found: Found) -> Entry:
@@ -163,6 +164,29 @@ def _taken(found: Found, before: Held | None, made: Entry) -> Held:
     if before is None or _reason(held) != _reason(before):
         log.warning("model %s version %s cannot be served: %s%s", name, version, made.reason, on)
     return held
+
+
+def _absent(name: str, version: str, found: tuple[Found, ...], before: Held | None) -> Held:
+    """A version that is asked for and not there, listed so that somebody sees it."""
+    there = ", ".join(each.version for each in found)
+    why = f"version {version} is asked for and not there; there are: {there}"
+    if before is None or _reason(before) != why:
+        log.warning("model %s: %s", name, why)
+    return Held(found[-1], Broken(name, version, why))
+
+
+def _served_on(
+    before: Kept, found: tuple[Found, ...], wanted: Mapping[str, Held]
+) -> dict[str, Held]:
+    """What served before and still lies there, beside what is wanted, of which nothing works."""
+    there = {each.version for each in found}
+    why = "; ".join(filter(None, map(_reason, wanted.values())))
+    served = {
+        version: Held(held.found, held.entry, why or held.trouble)
+        for version, held in before.versions.items()
+        if version in there and version not in wanted and isinstance(held.entry, Model)
+    }
+    return {**wanted, **served}
 
 
 def _reason(held: Held) -> str:

@@ -21,6 +21,18 @@ def enough(works: int, policy: VersionPolicy) -> bool:
     return isinstance(policy, int) and works >= policy
 
 
+def twice(found: Found, versions: Iterable[Found]) -> str:
+    """Why a version is not served whatever its files hold: it is there twice; "" where it is not.
+
+    Of 1 and 01, which are one number, 1 is served.
+    """
+    same = [each.version for each in versions if each.number == found.number]
+    first = min(same, key=len)
+    if found.version != first:
+        return f"version {found.version} is {first} again, which is there, too; remove one of them"
+    return "two files claim to be this version" if same.count(first) > 1 else ""
+
+
 def missing(versions: Iterable[Found], policy: VersionPolicy) -> tuple[int, ...]:
     """Versions that are asked for and not there."""
     there = {found.number for found in versions}
