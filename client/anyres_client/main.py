@@ -56,6 +56,7 @@ EXTRAS = {
     "pyarrow": "parquet",
     "av": "video",
     "gradio": "web",
+    "ray": "ray",
 }
 
 Command: TypeAlias = Callable[..., object]

@@ -20,6 +20,13 @@ from anyres_client.commands.connecting import (
 )
 
 
+class Engine(StrEnum):
+    """What the images are answered by."""
+
+    LOCAL = "local"
+    RAY = "ray"
+
+
 class Format(StrEnum):
     """How results are laid out."""
 
@@ -65,6 +72,18 @@ def batch(
     restart: Annotated[
         bool, typer.Option("--restart", help="Forget the results of another job in that folder.")
     ] = False,
+    engine: Annotated[
+        Engine,
+        typer.Option(help="Ask from this process, or from many: Ray's, of one machine or more."),
+    ] = Engine.LOCAL,
+    ray_address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="A cluster of Ray's that this machine is one of (or auto), instead of one begun "
+            "for the job.",
+        ),
+    ] = None,
     timeout: Annotated[float, typer.Option(min=0.001, help="Seconds for each image.")] = 600.0,
     as_json: Annotated[bool, typer.Option("--json", help="The summary as JSON.")] = False,
     server: Server = ADDRESS,
@@ -91,6 +110,8 @@ def batch(
     name = model or (local.stem if local else None)
     if name is None:
         raise typer.BadParameter("Missing option '--model'.")
+    if ray_address is not None and engine is not Engine.RAY:
+        raise typer.BadParameter("--ray-address goes with --engine ray.")
     job = Job(
         source,
         out,
@@ -104,6 +125,8 @@ def batch(
         attempts=attempts,
         patience_s=patience,
         restart=restart,
+        engine=engine.value,
+        ray_address=ray_address,
     )
     connected = connection(server, token, authorities, certificate, key, local)
     summary = asyncio.run(run_with_progress(job, connected, timeout, as_json=as_json))

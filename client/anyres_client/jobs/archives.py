@@ -11,7 +11,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from threading import Event
 from typing import Self
@@ -29,23 +29,26 @@ def zipped(path: Path) -> Iterator[Found]:
         InvalidRequest: it is none, or torn.
     """
     try:
-        archive = zipfile.ZipFile(path)  # read from as long as one of its images is under way
+        place = (path.absolute(), path.stat().st_mtime_ns)
+        archive = _opened(*place)
     except (zipfile.BadZipFile, OSError) as error:
         raise InvalidRequest(f"{path} is no zip file, or torn: {error}") from error
     for member in archive.infolist():
         if is_image(member.filename):
-            yield _zip_item(archive, member)
+            read = partial(_read_member, *place, member)
+            stamp = {"bytes": member.file_size, "crc": member.CRC}
+            yield _checked(member.filename, stamp, member.file_size, read)
 
 
-def _zip_item(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Found:
-    stamp = {"bytes": member.file_size, "crc": member.CRC}
-    read = partial(_read_member, archive, member)
-    return _checked(member.filename, stamp, member.file_size, read)
+@lru_cache(maxsize=1)
+def _opened(path: Path, changed_ns: int) -> zipfile.ZipFile:
+    """An archive, whose table of contents a process reads once, however many images it reads."""
+    return zipfile.ZipFile(path)
 
 
-def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+def _read_member(path: Path, changed_ns: int, member: zipfile.ZipInfo) -> bytes:
     try:
-        return archive.read(member)
+        return _opened(path, changed_ns).read(member)
     except (zipfile.BadZipFile, zlib.error, OSError, RuntimeError, NotImplementedError) as error:
         raise InvalidRequest(f"cannot read it from its archive: {error}") from error
 
@@ -90,7 +93,7 @@ def _tar_item(
     path: Path, archive: tarfile.TarFile, member: tarfile.TarInfo, *, plain: bool
 ) -> Found:
     stamp = {"bytes": member.size, "offset": member.offset_data}
-    read: Callable[[], bytes] = partial(_read_at, path, member.offset_data, member.size)
+    read: Callable[[], bytes] = partial(_read_at, path.absolute(), member.offset_data, member.size)
     if not plain and member.size <= MOST_BYTES:
         file = archive.extractfile(member)
         assert file is not None, "a regular file has contents"

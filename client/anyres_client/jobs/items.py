@@ -1,9 +1,13 @@
-"""One image of a job: what its results are called, what must stay as it is, and its bytes."""
+"""One image of a job: what its results are called, what must stay as it is, and its bytes.
+
+Any process may read it that finds its file where this one does: an item can be pickled.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePosixPath
 from stat import S_ISREG
 from typing import TypeAlias
@@ -13,7 +17,7 @@ from anyres_client.errors import InvalidRequest
 SUFFIXES = frozenset(".png .jpg .jpeg .webp .tif .tiff .bmp".split())
 MOST_BYTES = 2**30  # of one image: what claims more is no photo
 
-Stamp: TypeAlias = Mapping[str, int]
+Stamp: TypeAlias = Mapping[str, int | str]
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ def from_file(name: str, path: Path) -> Found:
     if not S_ISREG(about.st_mode):
         return Unusable(name, "it is no regular file")
     stamp = {"bytes": about.st_size, "changed_ns": about.st_mtime_ns}
-    return Item(name, stamp, about.st_size, lambda: read_file(path))
+    return Item(name, stamp, about.st_size, partial(read_file, path.absolute()))
 
 
 def read_file(path: Path) -> bytes:

@@ -10,6 +10,7 @@ from anyres_client.jobs.scores import Scores
 from anyres_client.jobs.sinks import SHARD_SIZE
 
 Format: TypeAlias = Literal["folder", "tar", "parquet"]
+Engine: TypeAlias = Literal["local", "ray"]
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,8 @@ class Job:
     attempts: int = 5
     patience_s: float = 300.0
     restart: bool = False
+    engine: Engine = "local"
+    ray_address: str | None = None  # of a cluster; None for one of the job's own
 
     @property
     def source_path(self) -> str:

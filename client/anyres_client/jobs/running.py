@@ -1,22 +1,22 @@
 """Many images through one model: a bounded number of images and bytes under way, never one twice.
 
-    source -> (bytes in flight) -> read -> predict, patiently -> render -> sink, journal
+    source -> what is left -> engine -> sink, journal
 
-Reading, uploading, computing and writing overlap, because several images are under way. An image
-that cannot be predicted goes to failures.jsonl and the others go on; a server that stays away ends
-the job. Run again, the job does what is left: an image counts as done where the journal says so of
-the same file and its results are there.
+An engine reads and asks; what it answers is kept here, whichever it is. An image that cannot be
+predicted goes to failures.jsonl and the others go on; a server that stays away ends the job. Run
+again, the job does what is left: an image counts as done where the journal says so of the same file
+and its results are there.
 """
 
 from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from anyres_client.answers import ModelSummary
 from anyres_client.async_client import AsyncClient
@@ -29,16 +29,16 @@ from anyres_client.errors import (
     ServerFailed,
 )
 from anyres_client.jobs import sources
+from anyres_client.jobs.answering import Answer, Answered, Failure, Question
+from anyres_client.jobs.engines import Engine
+from anyres_client.jobs.engines.here import Here
 from anyres_client.jobs.fingerprint import Fingerprint, card_sha256, held
-from anyres_client.jobs.flight import Flight
 from anyres_client.jobs.items import Found, Item, Unusable
 from anyres_client.jobs.job import Job, Outcome, Summary
 from anyres_client.jobs.journal import FAILURES, RESULTS, Journal, digest
-from anyres_client.jobs.patience import Patience
-from anyres_client.jobs.scores import Scores, counts, label, scores
+from anyres_client.jobs.scores import Scores, scores
 from anyres_client.jobs.shards import PARQUET, TAR, Shards
 from anyres_client.jobs.sinks import Folder, Sink
-from anyres_client.prediction import Prediction
 
 SKIPPED = (InvalidRequest, Overloaded, DeadlineExceeded, ServerFailed)  # of one image; others end
 FATAL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}  # nothing more can be written
@@ -53,9 +53,27 @@ async def run(job: Job, client: AsyncClient, begin: Begin, report: Report) -> Su
     Raises:
         ClientError: the source, the folder or the model are wrong, or the server stays away.
     """
+    async with _engine(job, client) as engine:
+        return await _run(job, client, engine, begin, report)
+
+
+@asynccontextmanager
+async def _engine(job: Job, client: AsyncClient) -> AsyncIterator[Engine]:
+    match job.engine:
+        case "local":
+            yield Here(client)
+        case "ray":
+            from anyres_client.jobs.engines.on_ray import on_ray
+
+            async with on_ray(job, client.connection, client.timeout) as engine:
+                yield engine
+
+
+async def _run(
+    job: Job, client: AsyncClient, engine: Engine, begin: Begin, report: Report
+) -> Summary:
     fingerprint, version = await _fingerprint(job, client)
-    found = sources.found(job.source, job.out)
-    running = _Running(job, client, version, report)
+    running = _Running(job, sources.found(job.source, job.out), report)
     try:
         with ExitStack() as stack:
             job.out.mkdir(parents=True, exist_ok=True)
@@ -64,7 +82,7 @@ async def run(job: Job, client: AsyncClient, begin: Begin, report: Report) -> Su
             place.settle()
             stack.callback(running.close)
             begin(len(running.journal))
-            await running.all(found)
+            await engine.answer(Question(job, version), running.left, running.settle)
         return running.summary()
     except OSError as error:  # wherever it was, at the end too, nothing is lost that was done
         raise unwritable(job.out, error) from error
@@ -103,11 +121,10 @@ class NoRoom(ClientError):
 
 @dataclass
 class _Running:
-    """A job under way: it counts."""
+    """A job under way: it knows what is left, keeps what is answered, and counts."""
 
     job: Job
-    client: AsyncClient
-    version: str
+    found: Iterator[Found]
     report: Report
     done: int = 0
     skipped: int = 0
@@ -121,8 +138,6 @@ class _Running:
         self.journal = Journal(out / RESULTS)
         self.failures = Journal(out / FAILURES)
         self.sink = _sink(self.job, self.journal)
-        self.flight = Flight(self.job.bytes_in_flight)
-        self.patience = Patience(self.job.attempts, self.job.patience_s)
 
     def open(self, *, goes_on: bool) -> None:
         """Read what is done; forget it where this is another job."""
@@ -138,29 +153,10 @@ class _Running:
         self.sink.close()
         self.journal.close()
 
-    async def all(self, found: Iterator[Found]) -> None:
-        """Every image that is not done, a few at a time."""
-        todo: asyncio.Queue[Found | None] = asyncio.Queue(2 * self.job.in_flight)
-        try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._produce(found, todo))
-                for _ in range(self.job.in_flight):
-                    group.create_task(self._consume(todo))
-        except ExceptionGroup as errors:
-            raise errors.exceptions[0] from errors
-
-    async def _produce(self, found: Iterator[Found], todo: asyncio.Queue[Found | None]) -> None:
-        """Walks the source off the event loop, and never further than the queue has room."""
-        while batch := await asyncio.to_thread(self._left, found, self.job.in_flight):
-            for each in batch:
-                await todo.put(each)
-        for _ in range(self.job.in_flight):
-            await todo.put(None)
-
-    def _left(self, found: Iterator[Found], count: int) -> list[Found]:
+    def left(self, count: int) -> list[Found]:
         """The next images that are not done."""
         batch: list[Found] = []
-        for each in map(self._once, found):
+        for each in map(self._once, self.found):
             if isinstance(each, Item) and self.journal.has(each.name, each.stamp):
                 self.skipped += 1
                 self._count(each.name)
@@ -183,55 +179,39 @@ class _Running:
         if self.job.labels is not None:
             self._labelled.add(digest(name))
 
-    async def _consume(self, todo: asyncio.Queue[Found | None]) -> None:
-        while (each := await todo.get()) is not None:
-            outcome = await self._outcome(each)
-            if outcome.failure:
-                self.failed += 1
-                self.failures.append(
-                    {"file": outcome.file, "error": outcome.error, "reason": outcome.failure}
-                )
-            else:
-                self.done += 1
-                self._count(outcome.file)
-            self.report(outcome)
+    async def settle(self, answered: Answered) -> None:
+        """Keep an answer, or note why there is none.
 
-    async def _outcome(self, each: Found) -> Outcome:
-        if isinstance(each, Unusable):
-            return Outcome(each.name, failure=each.reason, error=InvalidRequest.__name__)
-        try:
-            async with self.flight.carrying(each.size):
-                return await self._predicted(each)
-        except SKIPPED as error:
-            return Outcome(each.name, failure=str(error), error=type(error).__name__)
-
-    async def _predicted(self, item: Item) -> Outcome:
-        encoded = await asyncio.to_thread(item.read)
-        outputs = ("classes", "overlay") if self.job.overlay else ("classes",)
-        prediction = await self.patience.ask(
-            lambda: self.client.predict(
-                encoded, model=self.job.model, version=self.version, output=outputs
+        Raises:
+            ClientError: what ends the job.
+        """
+        outcome = await asyncio.to_thread(self._outcome, answered)
+        if outcome.failure:
+            self.failed += 1
+            self.failures.append(
+                {"file": outcome.file, "error": outcome.error, "reason": outcome.failure}
             )
-        )
-        await asyncio.to_thread(self._keep, item, encoded, prediction)
-        height, width = prediction.image_size
-        return Outcome(item.name, megapixels=height * width / 1e6)
+        else:
+            self.done += 1
+            self._count(outcome.file)
+        self.report(outcome)
 
-    def _keep(self, item: Item, encoded: bytes, prediction: Prediction) -> None:
-        line: dict[str, Any] = {"file": item.name, "stamp": item.stamp}
-        line |= prediction.summary(shares=10)
-        if self.job.labels is not None:
-            true = label(self.job.labels, item.name)
-            line["counts"] = counts(true, prediction.to_image_size())
-        files = {"classes.png": prediction.encoded(".png")}
-        if self.job.overlay:
-            files["overlay.jpg"] = prediction.encoded(".jpg", overlay_on=encoded)
+    def _outcome(self, answered: Answered) -> Outcome:
         try:
-            self.sink.add(line, files)
+            if isinstance(answered, Failure):
+                raise answered.error
+            self._keep(answered)
+        except SKIPPED as error:
+            return Outcome(answered.file, failure=str(error), error=type(error).__name__)
+        return Outcome(answered.file, megapixels=answered.megapixels)
+
+    def _keep(self, answer: Answer) -> None:
+        try:
+            self.sink.add(answer.line, answer.files)
         except OSError as error:
             if error.errno in FATAL:
                 raise NoRoom(str(unwritable(self.job.out, error))) from error
-            raise unwritable(self.job.out / item.name, error) from error
+            raise unwritable(self.job.out / answer.file, error) from error
 
     def summary(self) -> Summary:
         """How it went; to be asked once it is closed."""

@@ -1,0 +1,153 @@
+"""A job's images answered by Ray Data, on this machine's processors or on a cluster's.
+
+    left -> parcels -> [a task of Ray's each: `worker`] -> answers, as they come -> settle
+
+A parcel names files, or members of an archive, which every machine must find where this one does;
+images that a source holds itself (a compressed archive, a table) travel in it. Workers keep nothing
+that matters: a machine that is lost costs what was under way there, and Ray has that done
+elsewhere. Only the process that began the job writes results.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import pickle
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import ray
+import ray.data
+from ray.exceptions import RayError
+
+from anyres_client.connection import Connection, Tls
+from anyres_client.errors import ServerFailed, Unavailable
+from anyres_client.jobs.answering import Answered, Question
+from anyres_client.jobs.engines import Left, Settle
+from anyres_client.jobs.engines.worker import ANSWERS, IMAGES, Worker
+from anyres_client.jobs.job import Job
+
+PARCEL = 4  # images for each that a worker has under way: what a task costs is shared by them
+WAVE = 1024  # parcels; Ray Data wants to know all of a data set before it begins
+SMALLEST_STORE = 2**27  # bytes of shared memory; Ray wants some
+KNOCK_S = 5.0
+
+
+def join(job: Job) -> None:
+    """Become part of a cluster, or start one; what Ray has to say is in its own logs.
+
+    Raises:
+        Unavailable: there is none.
+    """
+    how: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
+    if (address := job.ray_address) is None:
+        store = max(SMALLEST_STORE, 2 * job.bytes_in_flight)  # images there, answers back
+        ray.init(address="local", include_dashboard=False, object_store_memory=store, **how)
+    else:
+        _knock(address)
+        try:
+            ray.init(address=address, **how)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise Unavailable(f"cannot join Ray's cluster {address}: {error}") from error
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+
+
+def leave() -> None:
+    """End the cluster that was begun, or be no longer part of the one that was joined."""
+    ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Ray itself tries for minutes to reach a head that is not there."""
+    host, _, port = address.rpartition(":")
+    if not port.isdecimal():
+        return  # "auto": found through this machine's files
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), KNOCK_S).close()
+    except OSError as error:
+        raise Unavailable(f"no Ray cluster answers ({address})") from error
+
+
+@dataclass(frozen=True)
+class RayData:
+    """Workers on the cluster, as many as it has processors and images may be under way."""
+
+    connection: Connection
+    timeout_s: float
+
+    async def answer(self, question: Question, left: Left, settle: Settle) -> None:
+        """See `Engine.answer`.
+
+        Raises:
+            ServerFailed: too much of the cluster was lost, or its machines are not as they should.
+        """
+        try:
+            workers = min(question.job.in_flight, _processors())
+            worker = self._worker(question, workers)
+            while parcels := await asyncio.to_thread(_parcels, left, worker.question.job):
+                answers = _answers(parcels, worker, workers)
+                while (answered := await asyncio.to_thread(next, answers, None)) is not None:
+                    await settle(answered)
+        except RayError as error:
+            raise _given_up(error) from error
+
+    def _worker(self, question: Question, workers: int) -> Worker:
+        """One of so many: each has its part of what may be under way."""
+        job = question.job
+        part = replace(
+            job,
+            in_flight=job.in_flight // workers,
+            bytes_in_flight=max(1, job.bytes_in_flight // workers),
+            labels=job.labels and job.labels.absolute(),
+        )
+        return Worker(replace(question, job=part), _anywhere(self.connection), self.timeout_s)
+
+
+def _processors() -> int:
+    there: dict[str, float] = ray.cluster_resources()
+    return max(1, int(there.get("CPU", 1)))
+
+
+def _anywhere(connection: Connection) -> Connection:
+    """The same connection, whatever folder a process is in."""
+
+    def whole(path: Path | None) -> Path | None:
+        return path and path.absolute()
+
+    if (tls := connection.tls) is None:
+        return connection
+    files = (tls.authorities, tls.certificate, tls.key)
+    return replace(connection, tls=Tls(*map(whole, files)))
+
+
+def _parcels(left: Left, job: Job) -> list[bytes]:
+    """A wave of parcels; fewer, where they hold images and not names."""
+    parcels: list[bytes] = []
+    size = 0
+    while len(parcels) < WAVE and size < job.bytes_in_flight:
+        if not (images := left(PARCEL * job.in_flight)):
+            break
+        parcels.append(pickle.dumps(images))
+        size += len(parcels[-1])
+    return parcels
+
+
+def _answers(parcels: list[bytes], worker: Worker, workers: int) -> Iterator[Answered]:
+    """Answers as they come, in any order: a parcel is a block of its own."""
+    rows = [{IMAGES: parcel} for parcel in parcels]
+    asked = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
+        worker, compute=ray.data.TaskPoolStrategy(size=workers)
+    )
+    for row in asked.iter_rows():
+        yield from pickle.loads(row[ANSWERS])
+
+
+def _given_up(error: RayError) -> ServerFailed:
+    """Ray's errors are tracebacks from elsewhere: their last line says what it was."""
+    said = [line for line in map(str.strip, str(error).splitlines()) if line]
+    return ServerFailed(f"Ray could not go on: {said[-1] if said else type(error).__name__}")
