@@ -6,7 +6,9 @@ there are; a compressed one only from front to back, so its images are read as t
 
 from __future__ import annotations
 
+import lzma
 import os
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -19,6 +21,17 @@ from typing import Self
 from anyres_client.errors import InvalidRequest
 from anyres_client.jobs.items import MOST_BYTES, Found, Item, Stamp, Unusable, inside, is_image
 
+# What zipfile, tarfile and what they read with raise of bytes that are no archive's.
+BROKEN = (
+    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, struct.error),
+    *(
+        EOFError,
+        OSError,
+        RuntimeError,
+        ValueError,
+        OverflowError,
+    ),  # and NotImplementedError, a RuntimeError
+)
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 
 
@@ -28,16 +41,30 @@ def zipped(path: Path) -> Iterator[Found]:
     Raises:
         InvalidRequest: it is none, or torn.
     """
-    try:
-        place = (path.absolute(), path.stat().st_mtime_ns)
-        archive = _opened(*place)
-    except (zipfile.BadZipFile, OSError) as error:
-        raise InvalidRequest(f"{path} is no zip file, or torn: {error}") from error
-    for member in archive.infolist():
+    place, members = _contents(path)
+    for member in members:
         if is_image(member.filename):
             read = partial(_read_member, *place, member)
             stamp = {"bytes": member.file_size, "crc": member.CRC}
             yield _checked(member.filename, stamp, member.file_size, read)
+
+
+def count_members(path: Path) -> int:
+    """How many images a zip file holds.
+
+    Raises:
+        InvalidRequest: it is none, or torn.
+    """
+    return sum(is_image(member.filename) for member in _contents(path)[1])
+
+
+def _contents(path: Path) -> tuple[tuple[Path, int], list[zipfile.ZipInfo]]:
+    """What an archive is known by, and what is in it."""
+    try:
+        place = (path.absolute(), path.stat().st_mtime_ns)
+        return place, _opened(*place).infolist()
+    except BROKEN as error:
+        raise InvalidRequest(f"{path} is no zip file, or torn: {error}") from error
 
 
 @lru_cache(maxsize=1)
@@ -49,7 +76,7 @@ def _opened(path: Path, changed_ns: int) -> zipfile.ZipFile:
 def _read_member(path: Path, changed_ns: int, member: zipfile.ZipInfo) -> bytes:
     try:
         return _opened(path, changed_ns).read(member)
-    except (zipfile.BadZipFile, zlib.error, OSError, RuntimeError, NotImplementedError) as error:
+    except BROKEN as error:
         raise InvalidRequest(f"cannot read it from its archive: {error}") from error
 
 
@@ -67,7 +94,7 @@ def tarred(path: Path) -> Iterator[Found]:
                     yield _tar_item(path, archive, member, plain=plain)
             if not ended.is_set():
                 yield Unusable(path.name, "it ends in the middle: what follows is lost")
-    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
+    except BROKEN as error:
         raise InvalidRequest(f"{path} is no tar file, or torn: {error}") from error
 
 
@@ -92,7 +119,7 @@ def _headers(ended: Event) -> type[tarfile.TarInfo]:
 def _tar_item(
     path: Path, archive: tarfile.TarFile, member: tarfile.TarInfo, *, plain: bool
 ) -> Found:
-    stamp = {"bytes": member.size, "offset": member.offset_data}
+    stamp = {"bytes": member.size, "offset": member.offset_data, "changed_s": int(member.mtime)}
     read: Callable[[], bytes] = partial(_read_at, path.absolute(), member.offset_data, member.size)
     if not plain and member.size <= MOST_BYTES:
         file = archive.extractfile(member)

@@ -6,7 +6,7 @@ import json
 import sys
 from contextlib import suppress
 from dataclasses import asdict
-from threading import Event, Thread
+from threading import Thread
 
 from rich.console import Console
 from rich.progress import (
@@ -22,10 +22,11 @@ from rich.text import Text
 
 from anyres_client.async_client import AsyncClient
 from anyres_client.connection import Connection
-from anyres_client.errors import InvalidRequest
+from anyres_client.errors import ClientError
 from anyres_client.jobs import sources
 from anyres_client.jobs.job import Job, Outcome, Summary
 from anyres_client.jobs.running import run
+from anyres_client.printable import printable
 
 
 class Rate(ProgressColumn):
@@ -50,7 +51,6 @@ class Watched:
         self._progress = Progress(
             *columns, TimeRemainingColumn(), console=self._console, transient=True
         )
-        self._ended = Event()
         self._bar = self._progress.add_task("", total=None, megapixels=0.0, predicted=0)
 
     def begin(self, done: int) -> None:
@@ -74,23 +74,17 @@ class Watched:
 
     def count(self) -> None:
         """Find out how many there are, while the first are predicted already."""
-        with suppress(InvalidRequest):  # the job itself says so
-            total = 0
-            for _ in sources.found(self._job.source, self._job.out):
-                total += 1
-                if self._ended.is_set():
-                    return
-            self._progress.update(self._bar, total=total)
+        with suppress(ClientError, OSError, ModuleNotFoundError):  # the job itself says so
+            self._progress.update(self._bar, total=sources.count(self._job.source, self._job.out))
 
     def end(self) -> None:
         """Take the bar away."""
-        self._ended.set()
         if self._progress.live.is_started:
             self._progress.stop()
 
     def say(self, line: str) -> None:
         """One line on stderr."""
-        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self._console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
 
 
 async def run_with_progress(

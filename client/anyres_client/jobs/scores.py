@@ -8,6 +8,7 @@ section 5. Counts of an image are part of its line, so that a rerun adds up the 
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +16,12 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from anyres_client.answers import size_text
 from anyres_client.errors import InvalidRequest
 
+BROKEN = (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError)  # Pillow's
 IGNORED = 255  # a label that says nothing, by the convention of the Pascal VOC
 
 Counts: TypeAlias = list[tuple[int, int, int]]  # label, class, cells
@@ -46,7 +48,7 @@ def label(folder: Path, name: str) -> NDArray[np.integer[Any]]:
     try:
         with Image.open(path) as image:
             found = np.asarray(image)
-    except (OSError, UnidentifiedImageError) as error:
+    except BROKEN as error:
         raise InvalidRequest(f"its label {path} cannot be read") from error
     if found.ndim != 2:
         raise InvalidRequest(f"its label {path} holds colours, not classes")

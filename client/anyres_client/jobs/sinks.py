@@ -59,7 +59,7 @@ class Folder:
         name = str(line["file"])
         folder = (self._out / name).parent
         folder.mkdir(parents=True, exist_ok=True)
-        if not folder.resolve().is_relative_to(self._out.resolve()):
+        if not Path(os.path.realpath(folder)).is_relative_to(os.path.realpath(self._out)):
             raise InvalidRequest(f"{folder} is a link that leads out of the results")
         results = [f"{name}.{suffix}" for suffix in files]
         for result, contents in zip(results, files.values(), strict=True):
