@@ -26,7 +26,7 @@ from anyres_server.model import Array, Model, OutputKind
 from anyres_server.oip import datatypes, parameters
 from anyres_server.oip.contract import model_input
 from anyres_server.oip.elements import Elements, Tensor
-from anyres_server.oip.parameters import Parameters
+from anyres_server.oip.parameters import OF_INPUT, OF_REQUEST, Parameters, check_known
 from anyres_server.oip.shared_memory import Regions, Window
 from anyres_server.oip.shown import all_quoted, axes, quoted
 from anyres_server.oip.wishes import Wish, wishes
@@ -84,6 +84,7 @@ def understood(request: pb.ModelInferRequest, model: Model, regions: Regions) ->
         InvalidRequest: it is not what the model takes, or it contradicts itself.
         RegionNotFound: its input or output is in a region that is not registered.
     """
+    check_known(request.parameters, OF_REQUEST, "a request")
     _refuse_sequences(request)
     elements = _the_input(request, model, regions)
     tensor, spec = elements.tensor, model.card.input
@@ -105,7 +106,7 @@ def understood(request: pb.ModelInferRequest, model: Model, regions: Regions) ->
 def _how(given: Parameters) -> How:
     """Usually as it is usual."""
     told: dict[str, Any] = {
-        "top_k": parameters.number(given, "top_k"),
+        "top_k": parameters.number(given, "top_k", least=1),
         "threshold": parameters.fraction(given, "threshold"),
         "threshold_class": parameters.number(given, "threshold_class"),
     }
@@ -123,6 +124,7 @@ def _the_input(request: pb.ModelInferRequest, model: Model, regions: Regions) ->
         got = all_quoted(tensor.name for tensor in request.inputs)
         raise InvalidRequest(f"model {model.name!r} takes the one input {name!r}; got {got}")
     tensor = request.inputs[0]
+    check_known(tensor.parameters, OF_INPUT, "an input")
     if not 0 < len(tensor.shape) <= MOST_AXES or min(tensor.shape) < 1:
         raise _wrong_shape(tensor, model_input(model))
     window, raw = _window(tensor, regions), request.raw_input_contents

@@ -17,7 +17,7 @@ from anyres_server.errors import InvalidRequest
 from anyres_server.model import Model, OutputKind
 from anyres_server.oip import datatypes, parameters
 from anyres_server.oip.classification import check_scores
-from anyres_server.oip.parameters import Parameters
+from anyres_server.oip.parameters import OF_OUTPUT, Parameters, check_known
 from anyres_server.oip.shared_memory import Regions, Window
 from anyres_server.oip.shown import all_quoted, quoted
 from anyres_server.reduction.views import told
@@ -106,6 +106,7 @@ def _wish(
     regions: Regions,
 ) -> Wish:
     given, owner = output.parameters, f"output {quoted(output.name)}"
+    check_known(given, OF_OUTPUT, owner)
     classes = parameters.number(given, "classification")
     window = regions.named(given, owner)
     if classes == 0:

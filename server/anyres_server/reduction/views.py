@@ -14,6 +14,7 @@ as a further output: outputs of one `source` are views of one answer, and any of
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import isfinite
 
 from anyres_proto.card import Card, Meaning, Output
 from anyres_server.errors import InvalidRequest
@@ -94,6 +95,7 @@ def _advice(told: frozenset[OutputKind]) -> str:
 def _able(card: Card, kind: OutputKind, how: How) -> list[Output]:
     told, top_k = [view for view in card.views if kind in _tells(view)], how.top_k
     if kind is K.THRESHOLD_MASK:
+        _check_threshold(told, how.threshold)
         return _having(told, how.threshold_class)
     if kind is K.LOGITS:
         return [view for view in told if view == card.scores]
@@ -106,6 +108,14 @@ def _able(card: Card, kind: OutputKind, how: How) -> list[Output]:
         what = "as many as its graph keeps" if kept else "the model's classes"
         raise InvalidRequest(f"top_k must be 1 to {most.channels}, {what}; got {top_k}")
     return able
+
+
+def _check_threshold(told: Sequence[Output], threshold: float) -> None:
+    if any(view.meaning == "values" for view in told):
+        if not isfinite(threshold):
+            raise InvalidRequest(f"threshold must be a finite number; got {threshold:g}")
+    elif not 0 <= threshold <= 1:
+        raise InvalidRequest(f"threshold must be 0 to 1, a probability; got {threshold:g}")
 
 
 def _having(told: Sequence[Output], channel: int) -> list[Output]:
