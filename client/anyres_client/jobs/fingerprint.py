@@ -11,7 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, TypeAlias
 
-from anyres_client.errors import InvalidRequest
+from anyres_client.async_client import AsyncClient
+from anyres_client.errors import InvalidRequest, ModelNotFound, ModelNotReady
+from anyres_client.jobs.job import Job
+from anyres_client.jobs.patience import Patience
 from anyres_proto.card import Card
 
 NAME = "job.json"
@@ -19,7 +22,40 @@ NAME = "job.json"
 Fingerprint: TypeAlias = Mapping[str, Any]
 
 
-def card_sha256(card: Card) -> str:
+async def fingerprint(job: Job, client: AsyncClient) -> tuple[Fingerprint, str]:
+    """What makes the job this job, and the version that will answer, so that another is noticed.
+
+    A model that is being loaded is waited for, and so is a server that says that it starts.
+
+    Raises:
+        ClientError: there is no such model, or it never came.
+    """
+    patience = Patience(job.attempts, job.patience_s, met=False)
+    version = await patience.ask(lambda: _version(job.model, client))
+    card = await patience.ask(lambda: client.model(job.model, version))
+    said = {
+        "source": job.source_path,
+        "model": job.model,
+        "version": version,
+        "card_sha256": _sha256(card),
+        "overlay": job.overlay,
+        "format": job.format,
+        "labels": job.labels_path,
+    }
+    return said, version
+
+
+async def _version(name: str, client: AsyncClient) -> str:
+    models = {model.name: model for model in await client.models()}
+    if name not in models:
+        there = ", ".join(models) or "none"
+        raise ModelNotFound(f"there is no model {name!r}; there are {there}")
+    if not models[name].ready:
+        raise ModelNotReady(f"model {name!r} is not ready: {models[name].reason}")
+    return models[name].versions[-1]
+
+
+def _sha256(card: Card) -> str:
     """What a model says about itself, its weights' digest included, as one number."""
     return hashlib.sha256(card.model_dump_json().encode()).hexdigest()
 

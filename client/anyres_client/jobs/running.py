@@ -18,13 +18,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
-from anyres_client.answers import ModelSummary
 from anyres_client.async_client import AsyncClient
 from anyres_client.errors import (
     ClientError,
     DeadlineExceeded,
     InvalidRequest,
-    ModelNotFound,
     Overloaded,
     ServerFailed,
 )
@@ -32,7 +30,7 @@ from anyres_client.jobs import sources
 from anyres_client.jobs.answering import Answer, Answered, Failure, Question
 from anyres_client.jobs.engines import Engine
 from anyres_client.jobs.engines.here import Here
-from anyres_client.jobs.fingerprint import Fingerprint, card_sha256, held
+from anyres_client.jobs.fingerprint import fingerprint, held
 from anyres_client.jobs.items import Found, Item, Unusable
 from anyres_client.jobs.job import Job, Outcome, Summary
 from anyres_client.jobs.journal import FAILURES, RESULTS, Journal, digest
@@ -72,12 +70,12 @@ async def _engine(job: Job, client: AsyncClient) -> AsyncIterator[Engine]:
 async def _run(
     job: Job, client: AsyncClient, engine: Engine, begin: Begin, report: Report
 ) -> Summary:
-    fingerprint, version = await _fingerprint(job, client)
+    said, version = await fingerprint(job, client)
     running = _Running(job, sources.found(job.source, job.out), report)
     try:
         with ExitStack() as stack:
             job.out.mkdir(parents=True, exist_ok=True)
-            place = stack.enter_context(held(job.out, fingerprint, restart=job.restart))
+            place = stack.enter_context(held(job.out, said, restart=job.restart))
             running.open(goes_on=place.goes_on)
             place.settle()
             stack.callback(running.close)
@@ -91,28 +89,6 @@ async def _run(
 def unwritable(path: Path, error: OSError) -> InvalidRequest:
     """A file or folder that cannot be written, in words."""
     return InvalidRequest(f"cannot write {path}: {error.strerror or error}")
-
-
-async def _fingerprint(job: Job, client: AsyncClient) -> tuple[Fingerprint, str]:
-    """What makes the job this job, and the version that will answer, so that another is noticed."""
-    models: dict[str, ModelSummary] = {model.name: model for model in await client.models()}
-    if job.model not in models:
-        there = ", ".join(models) or "none"
-        raise ModelNotFound(f"there is no model {job.model!r}; there are {there}")
-    if not models[job.model].ready:
-        raise ModelNotFound(f"model {job.model!r} is not ready: {models[job.model].reason}")
-    version = models[job.model].versions[-1]
-    card = await client.model(job.model, version)
-    said = {
-        "source": job.source_path,
-        "model": job.model,
-        "version": version,
-        "card_sha256": card_sha256(card),
-        "overlay": job.overlay,
-        "format": job.format,
-        "labels": job.labels_path,
-    }
-    return said, version
 
 
 class NoRoom(ClientError):
