@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from os import environ
 
 from anyres_client.connection import Connection
-from anyres_client.errors import InvalidRequest
+from anyres_client.errors import InvalidRequest, Unavailable
 from anyres_client.jobs.engines import Engine
 from anyres_client.jobs.job import Job
 from anyres_client.local import LocalConnection
+
+KNOCK_S = 5.0
 
 
 @asynccontextmanager
@@ -27,6 +30,7 @@ async def on_ray(job: Job, connection: Connection, timeout_s: float) -> AsyncIte
         Unavailable: there is no such cluster.
     """
     _check(connection, job.ray_address)
+    await asyncio.to_thread(_knock, job.ray_address)
     _tell(alone=job.ray_address is None)
     from anyres_client.jobs.engines.ray_data import RayData, join, leave
 
@@ -48,6 +52,17 @@ def _check(connection: Connection, address: str | None) -> None:
             f"Ray Data runs inside a cluster: start the job on one of its machines with "
             f"--ray-address HOST:6379, or auto; got {address}"
         )
+
+
+def _knock(address: str | None) -> None:
+    """Ray itself would try for minutes to reach a head that is not there."""
+    host, _, port = (address or "").rpartition(":")
+    if not port.isdecimal():
+        return  # "auto" is found through this machine's files
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), KNOCK_S).close()
+    except OSError as error:
+        raise Unavailable(f"no Ray cluster answers ({address})") from error
 
 
 def _tell(*, alone: bool) -> None:

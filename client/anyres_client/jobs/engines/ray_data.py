@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import pickle
-import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,7 +32,6 @@ from anyres_client.jobs.job import Job
 PARCEL = 4  # images for each that a worker has under way: what a task costs is shared by them
 WAVE = 1024  # parcels; Ray Data wants to know all of a data set before it begins
 SMALLEST_STORE = 2**27  # bytes of shared memory; Ray wants some
-KNOCK_S = 5.0
 
 
 def join(job: Job) -> None:
@@ -47,7 +45,6 @@ def join(job: Job) -> None:
         store = max(SMALLEST_STORE, 2 * job.bytes_in_flight)  # images there, answers back
         ray.init(address="local", include_dashboard=False, object_store_memory=store, **how)
     else:
-        _knock(address)
         try:
             ray.init(address=address, **how)
         except (ConnectionError, RuntimeError, ValueError) as error:
@@ -60,17 +57,6 @@ def join(job: Job) -> None:
 def leave() -> None:
     """End the cluster that was begun, or be no longer part of the one that was joined."""
     ray.shutdown()
-
-
-def _knock(address: str) -> None:
-    """Ray itself tries for minutes to reach a head that is not there."""
-    host, _, port = address.rpartition(":")
-    if not port.isdecimal():
-        return  # "auto": found through this machine's files
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), KNOCK_S).close()
-    except OSError as error:
-        raise Unavailable(f"no Ray cluster answers ({address})") from error
 
 
 @dataclass(frozen=True)
