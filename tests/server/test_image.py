@@ -128,12 +128,6 @@ def test_colour_becomes_luma_for_a_grey_network() -> None:
     assert np.abs(grey[..., 0] - luma).max() <= 1
 
 
-def test_of_several_pages_the_first_counts() -> None:
-    first, second = (Image.new("RGB", (3, 2), colour) for colour in ("red", "blue"))
-    pixels = decoded(file_of(first, "TIFF", save_all=True, append_images=[second]))
-    assert (pixels == [255, 0, 0]).all()
-
-
 @pytest.mark.parametrize("dtype", [np.int32, np.float32])
 def test_thirty_two_bits_a_channel_have_no_range_and_are_refused(dtype: Any) -> None:
     image = Image.fromarray(np.ones((3, 3), dtype))

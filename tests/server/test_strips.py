@@ -61,6 +61,11 @@ def turned(kind: str, orientation: int) -> bytes:
     return pillow(SMOOTH, kind, exif=exif)
 
 
+def with_thumbnail(image: Image.Image) -> bytes:
+    small = image.resize((image.width // 3, image.height // 3))
+    return pillow(image, "TIFF", save_all=True, append_images=[small])
+
+
 RGB = np.asarray(SMOOTH)
 STREAMED = {
     "JPEG": pillow(SMOOTH, "JPEG", quality=90),
@@ -83,7 +88,7 @@ STREAMED = {
     "TIFF, strips": tiff(RGB, rowsperstrip=7, compression="zlib"),
     "TIFF, tiles": vips(RGB, "tiff", tile=True, tile_width=32, tile_height=16),
     "TIFF, a pyramid": vips(RGB, "tiff", tile=True, pyramid=True, tile_width=32, tile_height=32),
-    "TIFF, pages": tiff(np.stack([RGB, 255 - RGB]), photometric="rgb"),
+    "TIFF, a thumbnail": with_thumbnail(SMOOTH),
     "TIFF, planes": tiff(np.moveaxis(RGB, 2, 0).copy(), planarconfig="separate", photometric="rgb"),
     "TIFF, predicted": vips(RGB, "tiff", compression="lzw", predictor="horizontal"),
     "TIFF, JPEG in it": vips(RGB, "tiff", compression="jpeg"),

@@ -23,6 +23,7 @@ from anyres_server.model import Size
 from anyres_server.picture.arriving import ByteFile
 from anyres_server.picture.image import guarded, open_file
 from anyres_server.picture.pixels import refuse_deep
+from anyres_server.picture.several import refuse_several
 
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two are BigTIFF
 SIGNATURE = 4  # bytes that tell a TIFF
@@ -62,6 +63,7 @@ def read_header(file: ByteFile) -> Header:
     """
     image = open_file(file)
     refuse_deep(image)
+    guarded("has a broken header", lambda: refuse_several(image))
     return guarded("has a broken header", lambda: _described(image, file))
 
 

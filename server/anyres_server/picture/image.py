@@ -9,7 +9,7 @@ What a file holds becomes 8-bit RGB, or grey where the model asks for it, by the
     16 bits a channel                        scaled to 8: 0 stays 0, 65535 becomes 255
     transparency                             composited over white
     EXIF orientation                         applied; sizes and results are the upright picture's
-    several frames or pages                  the first
+    several frames or pages                  refused (`several`)
     32 bits a channel, integer or float      refused: such values have no agreed range
 """
 
@@ -28,6 +28,7 @@ from anyres_proto.card import ImageInput
 from anyres_server.errors import InvalidRequest, ServingError
 from anyres_server.model import Array, Floats, Size
 from anyres_server.picture.pixels import flattened, refuse_deep
+from anyres_server.picture.several import refuse_several
 
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")
 WANTED = "a PNG, JPEG, WebP, TIFF or BMP file"
@@ -175,8 +176,9 @@ def check_pixels(size: Size, max_pixels: int) -> None:
         )
 
 
-def _decode(image: Image.Image, spec: ImageInput) -> Picture:
+def _decode(image: ImageFile, spec: ImageInput) -> Picture:
     refuse_deep(image)
+    guarded("is truncated or corrupt", lambda: refuse_several(image))
     mode = "L" if spec.colour == "GRAY" else "RGB"
     pixels = guarded("is truncated or corrupt", lambda: _pixels(image, mode))
     return Picture(pixels.reshape(*pixels.shape[:2], spec.channels), spec)
