@@ -70,7 +70,7 @@ class Journal:
 
     def replace(self, lines: Iterable[Line] = ()) -> None:
         """Write the file anew, whole or not at all."""
-        with replacing(self._path) as file:
+        with replacing(self._path, alone=True) as file:
             for line in lines:
                 file.write(_encoded(line))
 

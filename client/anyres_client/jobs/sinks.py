@@ -63,7 +63,7 @@ class Folder:
             raise InvalidRequest(f"{folder} is a link that leads out of the results")
         results = [f"{name}.{suffix}" for suffix in files]
         for result, contents in zip(results, files.values(), strict=True):
-            with replacing(self._out / result) as file:
+            with replacing(self._out / result, alone=True) as file:
                 file.write(contents)
         self._journal.append({**line, "results": results})
 

@@ -44,7 +44,7 @@ def made(results: Path, table: Path) -> None:
     from pyarrow.parquet import ParquetWriter
 
     rows = _rows(results)
-    with replacing(table) as file:
+    with replacing(table, alone=True) as file:
         some = list(islice(rows, ROWS_AT_ONCE))
         schema = pyarrow.schema([(name, _type(value)) for name, value in some[0].items()])
         with ParquetWriter(file, schema) as writer:
