@@ -30,7 +30,7 @@ def file_of(kind: str, *images: Image.Image, **options: Any) -> bytes:
 def pages(*images: Image.Image, kind: int) -> bytes:
     """A TIFF whose second page says what it is for."""
     first, second = (image.copy() for image in images)
-    second.encoderinfo = {"tiffinfo": {254: kind}}  # type: ignore[attr-defined]
+    second.encoderinfo = {"tiffinfo": {254: kind}}
     return file_of("TIFF", first, second)
 
 
