@@ -42,7 +42,14 @@ def percent(share: float) -> str:
 
 @dataclass(frozen=True)
 class Timing:
-    """Where the server's time went, in seconds."""
+    """Where the server's time went, in seconds.
+
+    Args:
+        decode_s: from the file's bytes to the network's input.
+        queue_s: waiting for a turn.
+        compute_s: in the network.
+        reduce_s: from its output to what was asked for.
+    """
 
     decode_s: float = 0.0
     queue_s: float = 0.0
@@ -57,7 +64,16 @@ class Timing:
 
 @dataclass(frozen=True)
 class ModelSummary:
-    """One model of the server; `reason` says why it is not ready, where it is not."""
+    """One model of the server.
+
+    Args:
+        name: what `model=` takes.
+        versions: all that there are, the oldest first.
+        ready: whether it can be asked.
+        reason: why it is not ready, or why what lies in its folder now is not what is served.
+        sizes: the heights and widths that it takes, in words.
+        task: classification, segmentation, regression or unknown.
+    """
 
     name: str
     versions: tuple[str, ...]
@@ -69,7 +85,21 @@ class ModelSummary:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What an image of some size would cost, and the route it would take."""
+    """What an image of some size would cost, and the route it would take.
+
+    Args:
+        route: whole, tiled or refused.
+        pieces: how many tiles; 1 where it goes whole.
+        grid_size: (height, width) of the answer, in cells.
+        macs: multiply-adds of convolutions and matrix products, halos of tiles included.
+        activation_bytes: predicted peak of activation memory of one piece.
+        budget_bytes: what the server holds that against.
+        compute_s: predicted seconds in the network; None before the model has run.
+        reason: why it would be refused, where it would be.
+        reserved_bytes: what would be reserved at once at most: pixels, class map, pieces.
+        overhead: pixels that go through the network for each of the image: 1 in one piece, more
+            in tiles, whose halos overlap.
+    """
 
     route: Route
     pieces: int
@@ -85,7 +115,12 @@ class Estimate:
 
 @dataclass(frozen=True)
 class TopK:
-    """The k most likely classes of every cell, best first, and their probabilities: (k, h, w)."""
+    """The k most likely classes of every cell, best first.
+
+    Args:
+        classes: uint16 (k, h, w).
+        scores: their probabilities, float32 (k, h, w), 0..1.
+    """
 
     classes: NDArray[np.uint16]
     scores: NDArray[np.float32]
@@ -93,7 +128,13 @@ class TopK:
 
 @dataclass(frozen=True)
 class Share:
-    """The part of all cells, 0..1, whose most likely class this is."""
+    """The part of all cells, 0..1, whose most likely class this is.
+
+    Args:
+        index: the class.
+        name: its name.
+        share: the part, above 0.
+    """
 
     index: int
     name: str

@@ -28,7 +28,14 @@ _SERVING = health_pb2.HealthCheckResponse.SERVING
 
 
 class AsyncClient:
-    """The asyncio twin of `Client`: the same methods, awaited."""
+    """The asyncio twin of `Client`: the same methods, awaited.
+
+    Args:
+        address: see `Client`; so are timeout, tls and token.
+        timeout: see `Client`.
+        tls: see `Client`.
+        token: see `Client`.
+    """
 
     def __init__(
         self,
@@ -52,7 +59,7 @@ class AsyncClient:
         top_k: int = 5,
         timeout: float | None = None,
     ) -> Prediction:
-        """See `Client.predict`."""
+        """Predict one picture at its own size; see `Client.predict`."""
         ask = Ask(picture, model, version, output, top_k)
         return await self._perform(flows.predict(ask, self._cards), timeout)
 
@@ -67,7 +74,7 @@ class AsyncClient:
         in_flight: int = IN_FLIGHT,
         ordered: bool = True,
     ) -> AsyncAnswers:
-        """See `Client.predict_many`."""
+        """Predict pictures as they come, `async for`; see `Client.predict_many`."""
 
         def ask(picture: Picture) -> Awaitable[Prediction]:
             return self._perform(
@@ -77,19 +84,19 @@ class AsyncClient:
         return awaited(ask, pictures, in_flight=in_flight, ordered=ordered)
 
     async def models(self) -> tuple[ModelSummary, ...]:
-        """See `Client.models`."""
+        """The server's models; see `Client.models`."""
         return await self._perform(flows.models())
 
     async def model(self, name: str, version: str = "") -> Card:
-        """See `Client.model`."""
+        """One model's card; see `Client.model`."""
         return await self._perform(flows.card(name, version))
 
     async def estimate(self, model: str, size: Size, version: str = "") -> Estimate:
-        """See `Client.estimate`."""
+        """What an image would cost, and its route; see `Client.estimate`."""
         return await self._perform(flows.estimate(model, size, version))
 
     async def wait_ready(self, timeout: float = TIMEOUT_S) -> None:
-        """See `Client.wait_ready`."""
+        """Return once the server says that it serves; see `Client.wait_ready`."""
         request, metadata = health_pb2.HealthCheckRequest(), self.connection.metadata
         watch: Any = health_pb2_grpc.HealthStub(self._channel).Watch  # type: ignore[attr-defined]
         try:

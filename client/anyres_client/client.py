@@ -43,8 +43,8 @@ class Client:
     """Asks one server, blocking.
 
     Args:
-        address: of the server (see `anyres_client.connection`), or everything about it.
-        timeout: in seconds, of each call.
+        address: of the server, as "localhost:8001", or a `Connection`, which says everything.
+        timeout: in seconds, of each call; 60 where left out.
         tls: how the server is known, and the client, if not by "https://" alone.
         token: shown with every call.
     """
@@ -78,8 +78,9 @@ class Client:
                 of pixels, or float32 (channels, h, w), the network's own input.
             model: its name; may be left out where the server has one model only.
             version: its version; the newest where empty.
-            output: one or more of classes, confidence, top_k, probabilities, logits; or overlay
-                for whatever `Prediction.overlay` needs of this model.
+            output: one or more of classes, confidence, top_k, probabilities, probabilities_255,
+                threshold_mask, logits; or overlay for whatever `Prediction.overlay` needs of this
+                model.
             top_k: how many classes a cell for `top_k`.
             timeout: in seconds, instead of the client's own.
 
@@ -110,6 +111,9 @@ class Client:
             top_k: see `predict`.
             in_flight: how many are under way.
             ordered: in the order of the pictures, or as they are done.
+
+        Returns:
+            an `Answer` for every picture, whose `.prediction` raises the error that it got.
         """
 
         def ask(picture: Picture) -> Prediction:
@@ -129,7 +133,9 @@ class Client:
         top_k: int = 5,
         timeout: float | None = None,
     ) -> Tiles:
-        """Predict a picture of any size without ever having it in memory; see `tiles`.
+        """Predict a picture of any size without ever having it in memory.
+
+        Read the tiles in a `with` block: who leaves it ends the call.
 
         Args:
             picture: the path of a file, or `Strips` of pixels.
@@ -138,6 +144,9 @@ class Client:
             output: see `predict`.
             top_k: see `predict`.
             timeout: in seconds, until the last tile is there; none if left out.
+
+        Raises:
+            InvalidRequest: the file cannot be read, or an output has no such name.
         """
         names = [output] if isinstance(output, str) else list(output)
         sent = parts(picture, model, version, names, top_k)
@@ -173,15 +182,33 @@ class Client:
             return write_tiles(tiles, path, told)
 
     def models(self) -> tuple[ModelSummary, ...]:
-        """The server's models, those that failed to load included."""
+        """The server's models, those that failed to load included.
+
+        Raises:
+            ClientError: see `anyres_client.errors`.
+        """
         return self._perform(flows.models())
 
     def model(self, name: str, version: str = "") -> Card:
-        """One model's card: sizes it takes, classes, tiling rule, what was proven."""
+        """One model's card: sizes it takes, classes, tiling rule, what was proven.
+
+        Raises:
+            ModelNotFound: there is none of that name; `ModelNotReady` where it is broken.
+        """
         return self._perform(flows.card(name, version))
 
     def estimate(self, model: str, size: Size, version: str = "") -> Estimate:
-        """What an image of this size, (height, width), would cost, and its route."""
+        """What an image would cost, and its route; nothing is run.
+
+        Args:
+            model: its name.
+            size: of the image, (height, width) in pixels.
+            version: see `predict`.
+
+        Raises:
+            ClientError: see `anyres_client.errors`; a size that would be refused is none, but has
+                the route "refused".
+        """
         return self._perform(flows.estimate(model, size, version))
 
     def wait_ready(self, timeout: float = TIMEOUT_S) -> None:

@@ -61,11 +61,17 @@ OPTIONS = (
 
 @dataclass(frozen=True)
 class Tls:
-    """PEM files; without any, the server is checked by the system's authorities."""
+    """PEM files; without any, the server is checked by the system's authorities.
 
-    authorities: Path | None = None  # who signs the server's certificate
-    certificate: Path | None = None  # the client's own, where the server wants one
-    key: Path | None = None  # the certificate's
+    Args:
+        authorities: who signs the server's certificate; the system's own where None.
+        certificate: the client's own, where the server wants one.
+        key: the certificate's, without a passphrase.
+    """
+
+    authorities: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
 
     def credentials(self) -> grpc.ChannelCredentials:
         """What gRPC wants.
@@ -102,12 +108,21 @@ class Tls:
 
 @dataclass(frozen=True)
 class Connection:
-    """One server, or replicas behind one name."""
+    """One server, or replicas behind one name.
+
+    Args:
+        address: "localhost:8001" for a plain connection, "https://images.example.org:8001" for
+            TLS with the system's authorities, "dns:///anyres.internal:8001" for every address
+            behind a name, each request at the next that says that it serves.
+        tls: files, where "https://" alone does not do.
+        token: shown with every call.
+        compressed: gzip, for slow networks; photos are compressed already.
+    """
 
     address: str = "localhost:8001"
     tls: Tls | None = None
     token: str | None = field(default=None, repr=False)
-    compressed: bool = False  # gzip: for slow networks; photos are compressed already
+    compressed: bool = False
 
     @property
     def metadata(self) -> Metadata:

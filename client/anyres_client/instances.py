@@ -16,19 +16,30 @@ from anyres_client.regions import Region, regions
 
 @dataclass(frozen=True, eq=False)
 class Instance:
-    """One object; `box` is left, top, right and bottom, the latter two one behind the last."""
+    """One object.
 
-    id: int  # from 1, the largest first
+    Args:
+        id: from 1, the largest first.
+        class_index: its class.
+        class_name: the class's name.
+        area: in pixels of the image.
+        box: left, top, right and bottom in pixels; the latter two one behind the last.
+        score: the mean confidence of its pixels, or what the model's own centres are worth; None
+            where neither was asked for.
+        region: where its pixels are.
+    """
+
+    id: int
     class_index: int
     class_name: str
-    area: int  # pixels
+    area: int
     box: tuple[int, int, int, int]
-    score: float | None  # mean confidence (see `centres` for its own); None where there is none
+    score: float | None
     region: Region = field(repr=False)
 
     @property
     def mask(self) -> NDArray[np.bool_]:
-        """Which pixels of the image belong to it, (height, width)."""
+        """Which pixels of the image belong to it, bool (height, width)."""
         return self.region.mask()
 
     @property

@@ -20,7 +20,12 @@ IN_FLIGHT = 4
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """What became of one picture: a prediction, or the error that it got."""
+    """What became of one picture: a prediction, or the error that it got.
+
+    Args:
+        picture: as it was handed over.
+        error: why there is no prediction; None where there is one.
+    """
 
     picture: Picture
     error: ClientError | None

@@ -31,7 +31,20 @@ from anyres_proto.card import Card
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """The answer to one image; sizes are (height, width)."""
+    """The answer to one image; sizes are (height, width).
+
+    Args:
+        model: the name of the model that answered.
+        version: its version.
+        image_size: of the image, upright, in pixels.
+        grid_size: of the arrays, in cells.
+        route: whole or tiled.
+        pieces: how many tiles; 1 where it went whole.
+        padded: pixels that were added below and to the right, and whose cells were cut off again.
+        timing: where the server's time went.
+        card: the model's own.
+        outputs: every array by its name.
+    """
 
     model: str
     version: str
@@ -46,12 +59,16 @@ class Prediction:
 
     @property
     def classes(self) -> NDArray[np.uint8 | np.uint16]:
-        """The class map: every cell's most likely class, (h, w)."""
+        """The class map: every cell's most likely class, uint8 (uint16 beyond 256 classes) (h, w).
+
+        Raises:
+            NotRequested: `output` did not name it; so do the other arrays.
+        """
         return requested(self.outputs, "classes", "classes")
 
     @property
     def confidence(self) -> NDArray[np.float32]:
-        """The probability of every cell's most likely class, (h, w), 0..1."""
+        """The probability of every cell's most likely class, float32 (h, w), 0..1."""
         return requested(self.outputs, "confidence", "confidence")
 
     @property
@@ -69,12 +86,12 @@ class Prediction:
 
     @property
     def probabilities(self) -> NDArray[np.float32]:
-        """The probability of every class, (classes, h, w), 0..1."""
+        """The probability of every class, float32 (classes, h, w), 0..1."""
         return requested(self.outputs, "probabilities", "probabilities")
 
     @property
     def logits(self) -> NDArray[np.float32]:
-        """The network's output as it is, (channels, h, w)."""
+        """The network's output as it is, float32 (channels, h, w)."""
         return requested(self.outputs, "logits", "logits")
 
     @cached_property
@@ -85,11 +102,18 @@ class Prediction:
 
     @cached_property
     def palette(self) -> NDArray[np.uint8]:
-        """One colour a class, (classes, 3)."""
+        """One colour a class, RGB, uint8 (classes, 3)."""
         return class_colours(self.card.classes, self._class_count)
 
     def shares(self, count: int | None = None) -> tuple[Share, ...]:
-        """The classes that are in the class map, the most frequent first."""
+        """The classes that are in the class map, the most frequent first.
+
+        Args:
+            count: no more than so many; all where None.
+
+        Raises:
+            NotRequested: there is no class map.
+        """
         cells = np.bincount(self.classes.ravel())
         present = sorted(np.flatnonzero(cells), key=lambda i: -cells[i])[:count]
         return tuple(
@@ -104,6 +128,9 @@ class Prediction:
         Args:
             method: "nearest" gives each pixel its nearest cell's class; "bilinear" goes between
                 cells by every class's probability (or logit), which must have been asked for.
+
+        Raises:
+            NotRequested: what the method needs is not there.
         """
         if method == "nearest":
             return grid.nearest(self.classes, self.card.output, self.image_size)
@@ -117,6 +144,10 @@ class Prediction:
         Args:
             classes: names or indices of those whose regions are objects; all where None.
             min_area: what is smaller is none, in pixels.
+
+        Raises:
+            NotRequested: there is no class map.
+            InvalidRequest: the model has no such class.
         """
         every = range(len(self.class_names))
         confidence = self.outputs.get("confidence")
@@ -135,6 +166,10 @@ class Prediction:
 
         Args:
             classes: names or indices; all that are in the class map where None.
+
+        Raises:
+            NotRequested: there is no class map.
+            InvalidRequest: the model has no such class.
         """
         wanted = (
             [share.index for share in self.shares()]
@@ -162,11 +197,24 @@ class Prediction:
         return name
 
     def likeliest(self) -> int:
-        """The class with the highest mean logit (or probability) over all cells."""
+        """The class with the highest mean logit (or probability) over all cells.
+
+        Raises:
+            NotRequested: none of logits, probabilities, top_k and confidence is there.
+            InvalidRequest: the model predicts values, not classes.
+        """
         return heat.likeliest(self._scores())
 
     def heat(self, class_index: int) -> NDArray[np.float32]:
-        """The probability of one class in every cell, (h, w)."""
+        """The probability of one class in every cell, float32 (h, w), 0..1.
+
+        Out of probabilities or logits; out of top_k, or of classes with confidence, a cell whose
+        best classes it is not among has 0.
+
+        Raises:
+            NotRequested: none of these is there.
+            InvalidRequest: the model predicts values, or has no such class.
+        """
         return heat.probability(self._scores(), self.class_index(class_index))
 
     def overlay(
@@ -180,8 +228,17 @@ class Prediction:
         """The prediction drawn on the picture it was made from, at the picture's size.
 
         A segmentation shows its class map in the classes' colours; other models, and any model
-        with `class_index`, show how probable one class (the likeliest) is. `legend` adds a strip
-        below that says what is seen.
+        with `class_index`, show how probable one class (the likeliest) is.
+
+        Args:
+            photo: the picture that was predicted.
+            alpha: how opaque the classes are, 0..1; what suits the drawing where None.
+            class_index: the class to show.
+            legend: adds a strip below that says what is seen.
+
+        Raises:
+            NotRequested: `predict(output="overlay")` asks for whatever is needed.
+            InvalidRequest: the photo cannot be read, or is of another size.
         """
         base, geometry = picture.upright_rgb(photo, self.image_size), self.card.output
         if class_index is None and overlay.shows_classes(self.card.task):
@@ -196,7 +253,11 @@ class Prediction:
         return overlay.stacked(drawn, below(drawn.width)) if legend else drawn
 
     def legend(self, width: int = 480) -> Image:
-        """The colours of the class map: swatch, name and share of each class, frequent first."""
+        """The colours of the class map: swatch, name and share of each class, frequent first.
+
+        Args:
+            width: of the picture, in pixels.
+        """
         colours = self.palette.tolist()
         entries = [strip.Entry(tuple(colours[s.index]), s.name, s.share) for s in self.shares()]
         return strip.of_classes(entries, width)
@@ -229,11 +290,21 @@ class Prediction:
     ) -> None:
         """Write to a file, at once or not at all; its suffix says how.
 
-        .png    the class map with the classes' colours as its palette (grey with 16 bits where
-                there are more than 256 classes); or the overlay, with `overlay_on`
-        .tif    the class map at the image's size; it lies on Earth where the GeoTIFF `like` lies
-        .npz    every array by its name;  .npy  the only one
-        .json   everything but the arrays, and the classes' shares
+        - `.png`: the class map with the classes' colours as its palette (grey with 16 bits where
+          there are more than 256 classes); or the overlay, with `overlay_on`
+        - `.tif`: the class map at the image's size; it lies on Earth where the GeoTIFF `like` lies
+        - `.npz`: every array by its name; `.npy`: the only one
+        - `.json`: everything but the arrays, and the classes' shares
+
+        Args:
+            path: the file.
+            overlay_on: the photo to draw on.
+            like: a GeoTIFF of the same pixels.
+
+        Raises:
+            InvalidRequest: the suffix is none of these.
+            OSError: the file cannot be written.
+            NotRequested: what the file would hold is not there.
         """
         if overlay_on is not None:
             saving.write_drawing(partial(self.overlay, overlay_on), path)

@@ -34,7 +34,13 @@ PART_BYTES = 2**20
 
 @dataclass(frozen=True, eq=False)
 class Strips:
-    """Rows of pixels that come one strip after the other, uint8 (rows, width, channels)."""
+    """Rows of pixels that come one strip after the other.
+
+    Args:
+        size: (height, width) of the whole picture.
+        channels: of each pixel: as many as the model's input has.
+        strips: uint8 (rows, width, channels), from the top down, of any number of rows each.
+    """
 
     size: Size
     channels: int
@@ -46,7 +52,16 @@ Huge: TypeAlias = str | PathLike[str] | Strips
 
 @dataclass(frozen=True)
 class Plan:
-    """How the picture goes through the network."""
+    """How the picture goes through the network.
+
+    Args:
+        model: its name.
+        version: its version.
+        image_size: (height, width) in pixels.
+        grid_size: (height, width) of the answer, in cells.
+        route: whole or tiled.
+        pieces: how many tiles.
+    """
 
     model: str
     version: str
@@ -58,7 +73,14 @@ class Plan:
 
 @dataclass(frozen=True, eq=False)
 class ResultTile:
-    """What was asked for, of some rows and columns of the grid; keys as in `Prediction`."""
+    """What was asked for, of some rows and columns of the grid.
+
+    Args:
+        rows: of the grid; tiles touch and do not overlap.
+        columns: of the grid.
+        outputs: arrays (..., rows, columns) by name: classes, confidence, top_k_classes,
+            top_k_scores, probabilities or logits, of the types that `Prediction` has.
+    """
 
     rows: slice
     columns: slice
