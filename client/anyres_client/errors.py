@@ -1,16 +1,16 @@
 """Everything that can go wrong, named by what the caller can do about it.
 
-ClientError
-├── InvalidRequest      fix the request: the image, the size or the output asked for
-│   └── NotRequested    ask for that output in `predict(output=...)`
-├── ModelNotFound       ask for another model: the message lists those there are
-│   └── ModelNotReady   wait until it is loaded, or mend its file on the server
-├── NotAllowed          show a token that may do this
-├── Overloaded          try again later, or send a smaller image
-├── Unavailable         start the server, or try another one
-│   └── NotServing      wait: it is there, and starts or stops
-├── DeadlineExceeded    give it more time, or a smaller image
-└── ServerFailed        report it: the server or its model is broken
+    ClientError
+    ├── InvalidRequest      fix the request: the image, the size or the output asked for
+    │   └── NotRequested    ask for that output in `predict(output=...)`
+    ├── ModelNotFound       ask for another model: the message lists those there are
+    │   └── ModelNotReady   wait until it is loaded, or mend its file on the server
+    ├── NotAllowed          show a token that may do this
+    ├── Overloaded          try again later, or send a smaller image
+    ├── Unavailable         start the server, or try another one
+    │   └── NotServing      wait: it is there, and starts or stops
+    ├── DeadlineExceeded    give it more time, or a smaller image
+    └── ServerFailed        report it: the server or its model is broken
 """
 
 from __future__ import annotations
