@@ -34,6 +34,7 @@ EXTRAS = {
     "otel": "sends a server's spans to a collector",
     "web": "shows models on a page in the browser",
     "video": "predicts videos",
+    "ray": "spreads batches over a cluster of Ray's",
 }
 REQUIREMENT = re.compile(r"^([\w.-]+)(?:\[([\w,-]+)\])?[^;]*(?:;.*extra == ['\"]([\w-]+)['\"])?")
 SIDE = 64  # pixels of the image that is tried, where the model takes that
