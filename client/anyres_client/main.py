@@ -20,9 +20,10 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from importlib.metadata import EntryPoint, entry_points, version
 from typing import Annotated, Any, NoReturn, TypeAlias
 
@@ -37,7 +38,7 @@ GROUP = "anyres.commands"
 ORDER = (
     *("export", "prove", "convolutionalize", "analyze", "compare", "card", "evaluate", "selftest"),
     *("serve", "token", "tune", "bench"),
-    *("models", "estimate", "predict", "batch", "watch", "web", "doctor"),
+    *("models", "estimate", "predict", "batch", "watch", "video", "web", "doctor"),
 )
 
 # Third-party module -> the extra that installs it.
@@ -59,20 +60,27 @@ EXTRAS = {
     "ray": "ray",
 }
 
+COMPLETING = "_ANYRES_COMPLETE"  # how a shell asks us, by the script that these install or show
+INSTALLING = {"--install-completion", "--show-completion"}
+
 Command: TypeAlias = Callable[..., object]
+Look: TypeAlias = Callable[[EntryPoint], Command | typer.Typer]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `anyres` with these arguments (the process's own where None); the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     points = {point.name: point for point in entry_points(group=GROUP)}
-    called = next((word for word in arguments if not word.startswith("-")), "")
+    called = "" if INSTALLING & set(arguments[:1]) else _first_word(arguments)
+    if COMPLETING in os.environ:
+        arguments, called = [], _half_typed(points)
     if called and called not in points:
         _say(f"anyres: no command {called!r}; there are {', '.join(_in_order(points))}")
         return 2
     speaker = f"anyres {called}" if called else "anyres"
     try:
-        app = _app([points[name] for name in ([called] if called else _in_order(points))])
+        look = _load if called or os.environ.get(COMPLETING) != "complete_bash" else _name
+        app = _app([points[name] for name in ([called] if called else _in_order(points))], look)
         code = app(arguments or ["--help"], prog_name="anyres", standalone_mode=False)
     except KeyboardInterrupt:
         code = 130
@@ -83,19 +91,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code if isinstance(code, int) else 0
 
 
-def _app(points: Sequence[EntryPoint]) -> typer.Typer:
+def _first_word(arguments: Iterable[str]) -> str:
+    return next((word for word in arguments if not word.startswith("-")), "")
+
+
+def _half_typed(points: Container[str]) -> str:
+    """The command within the words that a shell wants completed; "" where it is itself sought."""
+    words = os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS", "")
+    return next((word for word in re.split(r"\s", words)[1:-1] if word in points), "")
+
+
+def _app(points: Sequence[EntryPoint], look: Look) -> typer.Typer:
     app = typer.Typer(
         name="anyres",
         cls=_FirstDay,
         help="Prove which image sizes a vision model can take, export exactly that, serve it, "
         "and ask it about images of any size.",
         epilog="Example: anyres predict photo.jpg --server localhost:8001 --overlay --save out/",
-        add_completion=False,
         rich_markup_mode="rich",
     )
     app.callback()(_options)
     for point in points:
-        loaded = _load(point)
+        loaded = look(point)
         if isinstance(loaded, typer.Typer):
             app.add_typer(_group(loaded), name=point.name)
         else:
@@ -151,6 +168,11 @@ def _load(point: EntryPoint) -> Command | typer.Typer:
     except (ImportError, AttributeError) as error:
         return _stand_in(error)
     return command
+
+
+def _name(point: EntryPoint) -> Command:
+    """Nothing but a name, where no more will be told: bash shows no help."""
+    return lambda: None
 
 
 def _stand_in(reason: Exception) -> Command:

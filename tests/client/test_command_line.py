@@ -410,6 +410,15 @@ def test_listing_the_commands_loads_none_of_the_heavy_modules() -> None:
     assert got.stdout.splitlines()[-1] == "set()"
 
 
+def test_a_server_that_wants_to_be_asked_otherwise_gets_one_line_and_no_log_of_grpc(
+    fake: Any,
+) -> None:
+    process = executable("models", "--server", f"https://{fake.address}")
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert one_line(err).startswith("anyres models: the server speaks without TLS")
+
+
 def test_ctrl_c_ends_a_command_with_one_line(fake: Any, photo: Path) -> None:
     asked, left = threading.Event(), threading.Event()
 

@@ -8,16 +8,7 @@ from typing import Annotated
 
 import typer
 
-from anyres_client.commands.connecting import (
-    ADDRESS,
-    Authorities,
-    Certificate,
-    Key,
-    Local,
-    Server,
-    Token,
-    connection,
-)
+from anyres_client.commands.connecting import Connecting, asks_a_server, model_names
 
 
 class Engine(StrEnum):
@@ -35,6 +26,7 @@ class Format(StrEnum):
     PARQUET = "parquet"
 
 
+@asks_a_server
 def batch(
     source: Annotated[
         str,
@@ -46,7 +38,8 @@ def batch(
     ],
     out: Annotated[Path, typer.Option(help="Folder for the results.")],
     model: Annotated[
-        str | None, typer.Option(help="The model; that of --local, if left out.")
+        str | None,
+        typer.Option(help="The model; that of --local, if left out.", autocompletion=model_names),
     ] = None,
     overlay: Annotated[
         bool, typer.Option("--overlay", help="Also draw each prediction on its image.")
@@ -86,12 +79,8 @@ def batch(
     ] = None,
     timeout: Annotated[float, typer.Option(min=0.001, help="Seconds for each image.")] = 600.0,
     as_json: Annotated[bool, typer.Option("--json", help="The summary as JSON.")] = False,
-    server: Server = ADDRESS,
-    token: Token = None,
-    authorities: Authorities = None,
-    certificate: Certificate = None,
-    key: Key = None,
-    local: Local = None,
+    *,
+    connecting: Connecting,
 ) -> None:
     """Predict every image of a folder, list or archive; run again, it does what is left.
 
@@ -107,7 +96,7 @@ def batch(
     from anyres_client.jobs.job import Job
     from anyres_client.jobs.progress import run_with_progress
 
-    name = model or (local.stem if local else None)
+    name = model or (connecting.local.stem if connecting.local else None)
     if name is None:
         raise typer.BadParameter("Missing option '--model'.")
     if ray_address is not None and engine is not Engine.RAY:
@@ -128,7 +117,7 @@ def batch(
         engine=engine.value,
         ray_address=ray_address,
     )
-    connected = connection(server, token, authorities, certificate, key, local)
+    connected = connecting.connection()
     summary = asyncio.run(run_with_progress(job, connected, timeout, as_json=as_json))
     if summary.failed:
         raise typer.Exit(1)

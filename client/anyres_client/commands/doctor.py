@@ -6,27 +6,15 @@ from typing import Annotated
 
 import typer
 
-from anyres_client.commands.connecting import (
-    ADDRESS,
-    Authorities,
-    Certificate,
-    Key,
-    Local,
-    Server,
-    Token,
-    connection,
-)
+from anyres_client.commands.connecting import ADDRESS, Connecting, asks_a_server
 
 
+@asks_a_server
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="One line of JSON a finding.")] = False,
     timeout: Annotated[float, typer.Option(min=0.001, help="Seconds for each call.")] = 10.0,
-    server: Server = ADDRESS,
-    token: Token = None,
-    authorities: Authorities = None,
-    certificate: Certificate = None,
-    key: Key = None,
-    local: Local = None,
+    *,
+    connecting: Connecting,
 ) -> None:
     """Say what is installed, whether the server answers, and whether its models predict.
 
@@ -39,8 +27,8 @@ def doctor(
     from anyres_client.doctor import examine
     from anyres_client.show import findings_as_json, findings_as_table
 
-    asked = server != ADDRESS or local is not None
-    connected = connection(server, token, authorities, certificate, key, local)
+    asked = connecting.server != ADDRESS or connecting.local is not None
+    connected = connecting.connection()
     with Client(connected, timeout=timeout) as client:
         findings = list(examine(client, asked=asked))
     (findings_as_json if as_json else findings_as_table)(findings)

@@ -6,30 +6,18 @@ from typing import Annotated
 
 import typer
 
-from anyres_client.commands.connecting import (
-    ADDRESS,
-    Authorities,
-    Certificate,
-    Key,
-    Local,
-    Server,
-    Token,
-    connection,
-)
+from anyres_client.commands.connecting import Connecting, asks_a_server, model_names
 
 
+@asks_a_server
 def estimate(
     sizes: Annotated[
         list[str], typer.Argument(metavar="SIZE...", help="Sizes of images, WIDTHxHEIGHT.")
     ],
-    model: Annotated[str, typer.Option(help="The model.")],
+    model: Annotated[str, typer.Option(help="The model.", autocompletion=model_names)],
     as_json: Annotated[bool, typer.Option("--json", help="One line of JSON a size.")] = False,
-    server: Server = ADDRESS,
-    token: Token = None,
-    authorities: Authorities = None,
-    certificate: Certificate = None,
-    key: Key = None,
-    local: Local = None,
+    *,
+    connecting: Connecting,
 ) -> None:
     """Say what images of some sizes would cost a server, without running them.
 
@@ -42,7 +30,7 @@ def estimate(
     from anyres_client.show import estimates_as_json, estimates_as_table
 
     wanted = [size_of(text) for text in sizes]
-    with Client(connection(server, token, authorities, certificate, key, local)) as client:
+    with Client(connecting.connection()) as client:
         found = [(size, client.estimate(model, size)) for size in wanted]
     (estimates_as_json if as_json else estimates_as_table)(found)
     if any(answer.route == "refused" for _, answer in found):

@@ -6,29 +6,17 @@ from typing import Annotated
 
 import typer
 
-from anyres_client.commands.connecting import (
-    ADDRESS,
-    Authorities,
-    Certificate,
-    Key,
-    Local,
-    Server,
-    Token,
-    connection,
-)
+from anyres_client.commands.connecting import Connecting, asks_a_server
 
 
+@asks_a_server
 def models(
     name: Annotated[
         str | None, typer.Argument(metavar="[NAME]", help="Show this model's card.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
-    server: Server = ADDRESS,
-    token: Token = None,
-    authorities: Authorities = None,
-    certificate: Certificate = None,
-    key: Key = None,
-    local: Local = None,
+    *,
+    connecting: Connecting,
 ) -> None:
     """List a server's models, or show what one of them says about itself.
 
@@ -37,7 +25,7 @@ def models(
     from anyres_client.client import Client
     from anyres_client.show import card_as_json, card_as_text, models_as_json, models_as_table
 
-    with Client(connection(server, token, authorities, certificate, key, local)) as client:
+    with Client(connecting.connection()) as client:
         if name is not None:
             (card_as_json if as_json else card_as_text)(client.model(name))
         else:

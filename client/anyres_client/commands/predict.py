@@ -7,18 +7,10 @@ from typing import Annotated
 
 import typer
 
-from anyres_client.commands.connecting import (
-    ADDRESS,
-    Authorities,
-    Certificate,
-    Key,
-    Local,
-    Server,
-    Token,
-    connection,
-)
+from anyres_client.commands.connecting import Connecting, asks_a_server, model_names
 
 
+@asks_a_server
 def predict(
     photos: Annotated[
         list[Path],
@@ -28,7 +20,10 @@ def predict(
         ),
     ],
     model: Annotated[
-        str | None, typer.Option(help="The model; needed where the server has several.")
+        str | None,
+        typer.Option(
+            help="The model; needed where the server has several.", autocompletion=model_names
+        ),
     ] = None,
     output: Annotated[
         list[str] | None,
@@ -67,12 +62,8 @@ def predict(
     ] = False,
     timeout: Annotated[float, typer.Option(min=0.001, help="Seconds for each photo.")] = 60.0,
     as_json: Annotated[bool, typer.Option("--json", help="One line of JSON a photo.")] = False,
-    server: Server = ADDRESS,
-    token: Token = None,
-    authorities: Authorities = None,
-    certificate: Certificate = None,
-    key: Key = None,
-    local: Local = None,
+    *,
+    connecting: Connecting,
 ) -> None:
     """Predict photos at their own sizes.
 
@@ -97,13 +88,11 @@ def predict(
             raise typer.BadParameter("--huge needs --model, and --save with an .npy file")
         from anyres_client.scan import predict_scan
 
-        with Client(connection(server, token, authorities, certificate, key, local)) as client:
+        with Client(connecting.connection()) as client:
             predict_scan(client, photos[0], save, model, outputs[0], as_json=as_json)
         return
     order = Order(list(named(photos)), model, outputs, top_k, save, format_, overlay)
-    with Client(
-        connection(server, token, authorities, certificate, key, local), timeout=timeout
-    ) as client:
+    with Client(connecting.connection(), timeout=timeout) as client:
         done, failed = predict_each(order, client)
     if save != STANDARD:
         (predictions_as_json if as_json else predictions_as_table)(done)

@@ -7,25 +7,20 @@ from typing import Annotated
 
 import typer
 
-from anyres_client.commands.connecting import (
-    ADDRESS,
-    Authorities,
-    Certificate,
-    Key,
-    Local,
-    Server,
-    Token,
-    connection,
-)
+from anyres_client.commands.connecting import Connecting, asks_a_server, model_names
 
 
+@asks_a_server
 def video(
     source: Annotated[Path, typer.Argument(metavar="IN", help="The video.")],
     target: Annotated[
         Path, typer.Argument(metavar="OUT", help="The file to write: .mp4, .mkv, .mov ...")
     ],
     model: Annotated[
-        str | None, typer.Option(help="The model; needed where the server has several.")
+        str | None,
+        typer.Option(
+            help="The model; needed where the server has several.", autocompletion=model_names
+        ),
     ] = None,
     alpha: Annotated[
         float | None,
@@ -33,12 +28,8 @@ def video(
     ] = None,
     in_flight: Annotated[int, typer.Option(min=1, help="How many frames are under way.")] = 4,
     timeout: Annotated[float, typer.Option(min=0.001, help="Seconds for each frame.")] = 60.0,
-    server: Server = ADDRESS,
-    token: Token = None,
-    authorities: Authorities = None,
-    certificate: Certificate = None,
-    key: Key = None,
-    local: Local = None,
+    *,
+    connecting: Connecting,
 ) -> None:
     """Draw what a model sees on every frame of a video.
 
@@ -54,7 +45,7 @@ def video(
     from anyres_client.video import Film, drawn, length
 
     film = Film(source, target, model, alpha, in_flight)
-    connected = connection(server, token, authorities, certificate, key, local)
+    connected = connecting.connection()
     console = Console(stderr=True)
     with (
         Progress(console=console, transient=True, disable=not console.is_terminal) as progress,

@@ -7,23 +7,16 @@ from typing import Annotated
 
 import typer
 
-from anyres_client.commands.connecting import (
-    ADDRESS,
-    Authorities,
-    Certificate,
-    Key,
-    Local,
-    Server,
-    Token,
-    connection,
-)
+from anyres_client.commands.connecting import Connecting, asks_a_server, model_names
 
 
+@asks_a_server
 def watch(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where images come.")],
     out: Annotated[Path, typer.Option(help="Folder for the results.")],
     model: Annotated[
-        str | None, typer.Option(help="The model; that of --local, if left out.")
+        str | None,
+        typer.Option(help="The model; that of --local, if left out.", autocompletion=model_names),
     ] = None,
     overlay: Annotated[
         bool, typer.Option("--overlay", help="Also draw each prediction on its image.")
@@ -32,12 +25,8 @@ def watch(
         float, typer.Option(min=0, help="Seconds to wait for a server that went away.")
     ] = 300.0,
     timeout: Annotated[float, typer.Option(min=0.001, help="Seconds for each image.")] = 600.0,
-    server: Server = ADDRESS,
-    token: Token = None,
-    authorities: Authorities = None,
-    certificate: Certificate = None,
-    key: Key = None,
-    local: Local = None,
+    *,
+    connecting: Connecting,
 ) -> None:
     """Predict every image that comes into a folder, or changes there, until Ctrl-C.
 
@@ -52,13 +41,13 @@ def watch(
     from anyres_client.jobs.job import Job
     from anyres_client.jobs.watching import watch as looked_after
 
-    name = model or (local.stem if local else None)
+    name = model or (connecting.local.stem if connecting.local else None)
     if name is None:
         raise typer.BadParameter("Missing option '--model'.")
     job = Job(str(folder), out, name, overlay=overlay, patience_s=patience)
 
     async def told() -> None:
-        connected = connection(server, token, authorities, certificate, key, local)
+        connected = connecting.connection()
         async for summary in looked_after(job, connected, timeout):
             failed = f", {summary.failed} failed" if summary.failed else ""
             sys.stdout.write(f"{summary.done} predicted{failed}; waiting for images in {folder}\n")

@@ -8,30 +8,18 @@ from typing import Annotated
 
 import typer
 
-from anyres_client.commands.connecting import (
-    ADDRESS,
-    Authorities,
-    Certificate,
-    Key,
-    Local,
-    Server,
-    Token,
-    connection,
-)
+from anyres_client.commands.connecting import Connecting, asks_a_server
 
 
+@asks_a_server
 def web(
     host: Annotated[
         str, typer.Option(help="Who may see the page: 127.0.0.1 for you alone, 0.0.0.0 for all.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Where the page is; 0 for any free port.")] = 7860,
     open_page: Annotated[bool, typer.Option("--open", help="Open it in your browser.")] = False,
-    server: Server = ADDRESS,
-    token: Token = None,
-    authorities: Authorities = None,
-    certificate: Certificate = None,
-    key: Key = None,
-    local: Local = None,
+    *,
+    connecting: Connecting,
 ) -> None:
     """Show what a server says of any picture, on a page in the browser.
 
@@ -43,7 +31,7 @@ def web(
     from anyres_client.client import Client
 
     with (
-        Client(connection(server, token, authorities, certificate, key, local)) as client,
+        Client(connecting.connection()) as client,
         TemporaryDirectory(prefix="anyres-web-") as folder,
     ):
         # Pages of one machine share a folder otherwise, and the first to end empties it for all.
