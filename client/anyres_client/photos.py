@@ -7,9 +7,10 @@ there ends it all. `-` is standard input, and standard output to save to.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from anyres_client import codec
 from anyres_client.client import Client
@@ -17,6 +18,9 @@ from anyres_client.errors import DeadlineExceeded, InvalidRequest, Overloaded, S
 from anyres_client.jobs import sources
 from anyres_client.picture import Picture
 from anyres_client.prediction import Prediction
+from anyres_client.printable import printable
+
+Told: TypeAlias = Callable[[float | None], None]
 
 OF_ONE_PHOTO = (InvalidRequest, Overloaded, DeadlineExceeded, ServerFailed)  # others end it all
 STANDARD = Path("-")  # input among the photos, output to save to
@@ -74,8 +78,15 @@ def named(photos: Iterable[Path]) -> Iterator[Path]:
         yield from within
 
 
-def predict_each(order: Order, client: Client) -> tuple[list[tuple[Path, Prediction]], int]:
+def predict_each(
+    order: Order, client: Client, told: Told = lambda megapixels: None
+) -> tuple[list[tuple[Path, Prediction]], int]:
     """The predictions, and how many photos were refused.
+
+    Args:
+        order: what is to be done.
+        client: of the server.
+        told: is called with each photo's megapixels, or None where it was refused.
 
     Raises:
         ClientError: the order makes no sense, or the server or the model is not there.
@@ -92,8 +103,12 @@ def predict_each(order: Order, client: Client) -> tuple[list[tuple[Path, Predict
             _save(order, photo, picture, prediction)
         except OF_ONE_PHOTO as error:
             failed += 1
-            sys.stderr.write(f"anyres predict: {photo}: {' '.join(str(error).split())}\n")
+            told(None)
+            said = " ".join(str(error).split())
+            sys.stderr.write(f"anyres predict: {printable(str(photo))}: {printable(said)}\n")
         else:
+            height, width = prediction.image_size
+            told(height * width / 1e6)
             done.append((photo, prediction))
     return done, failed
 

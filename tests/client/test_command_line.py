@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from importlib.metadata import EntryPoint
 from io import BytesIO
 from pathlib import Path
@@ -456,3 +457,37 @@ def test_a_size_that_is_none_is_refused(anyres: Any, size: str) -> None:
     code, _, err = anyres("estimate", size, "--model", "zones")
     assert code == 2
     assert f"a size is WIDTHxHEIGHT in pixels, as 640x480; got '{size}'" in err
+
+
+def on_a_terminal(*words: object) -> tuple[int, str]:
+    """The exit code and everything on stderr, where that is a terminal."""
+    ours, theirs = os.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "anyres_client.main", *map(str, words)],
+        stdout=subprocess.DEVNULL,
+        stderr=theirs,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "120"},
+    )
+    os.close(theirs)
+    told = b""
+    with suppress(OSError), open(ours, "rb", buffering=0) as file:  # noqa: PTH123 - a descriptor
+        while some := file.read(1000):  # OSError: the other end is closed
+            told += some
+    return process.wait(60), told.decode()
+
+
+def test_a_folder_of_photos_has_a_bar_on_a_terminal_and_one_photo_has_none(
+    fake: Any, photo: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "album"
+    folder.mkdir()
+    for number in range(3):
+        (folder / f"{number}.png").write_bytes(photo.read_bytes())
+    (folder / "bad.png").write_bytes(b"")
+    words = ("predict", "--model", "zones", "--server", fake.address)
+    code, told = on_a_terminal(*words, folder)
+    assert code == 2
+    assert "4/4" in told
+    assert "MP/s" in told
+    assert f"anyres predict: {folder}/bad.png: the image is no PNG" in told
+    assert on_a_terminal(*words, photo) == (0, "")

@@ -72,6 +72,7 @@ def predict(
 
     Example: anyres predict photo.jpg --model climate_unet --overlay --save overlay.png --open
     """
+    from anyres_client.bar import Bar
     from anyres_client.client import Client
     from anyres_client.photos import STANDARD, Order, named, predict_each, saved
     from anyres_client.show import predictions_as_json, predictions_as_table
@@ -92,8 +93,9 @@ def predict(
             predict_scan(client, photos[0], save, model, outputs[0], as_json=as_json)
         return
     order = Order(list(named(photos)), model, outputs, top_k, save, format_, overlay)
-    with Client(connecting.connection(), timeout=timeout) as client:
-        done, failed = predict_each(order, client)
+    bar = Bar(model or "photos", len(order.photos))
+    with Client(connecting.connection(), timeout=timeout) as client, bar:
+        done, failed = predict_each(order, client, bar.advance)
     if save != STANDARD:
         (predictions_as_json if as_json else predictions_as_table)(done)
     if open_:

@@ -8,83 +8,45 @@ from contextlib import suppress
 from dataclasses import asdict
 from threading import Thread
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.text import Text
-
 from anyres_client.async_client import AsyncClient
+from anyres_client.bar import Bar
 from anyres_client.connection import Connection
 from anyres_client.errors import ClientError
 from anyres_client.jobs import sources
 from anyres_client.jobs.job import Job, Outcome, Summary
 from anyres_client.jobs.running import run
-from anyres_client.printable import printable
-
-
-class Rate(ProgressColumn):
-    """Images and megapixels a second, since the job began."""
-
-    def render(self, task: Task) -> Text:
-        """The rate, or nothing before the first image."""
-        elapsed, predicted = task.elapsed or 0.0, task.fields["predicted"]
-        if not predicted or not elapsed:
-            return Text("")
-        pixels = task.fields["megapixels"] / elapsed
-        return Text(f"{predicted / elapsed:.1f} images/s  {pixels:.1f} MP/s")
 
 
 class Watched:
-    """Shows a job's progress on a console."""
+    """Shows a job's progress."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
-        self._console = Console(stderr=True)
-        columns = (TextColumn(job.model), BarColumn(), MofNCompleteColumn(), Rate())
-        self._progress = Progress(
-            *columns, TimeRemainingColumn(), console=self._console, transient=True
-        )
-        self._bar = self._progress.add_task("", total=None, megapixels=0.0, predicted=0)
+        self._bar = Bar(job.model)
 
     def begin(self, done: int) -> None:
-        """Show the bar; elsewhere than on a terminal it is noise."""
-        self._progress.update(self._bar, completed=done)
-        if self._console.is_terminal:
-            self._progress.start()
-            Thread(target=self.count, daemon=True).start()
+        """Show the bar, and find out meanwhile how many images there are."""
+        self._bar.begin(done)
+        if self._bar.drawn:
+            Thread(target=self._count, daemon=True).start()
 
     def report(self, outcome: Outcome) -> None:
         """Count an image; say why, where it failed."""
-        fields = self._progress.tasks[self._bar].fields
-        self._progress.update(
-            self._bar,
-            advance=1,
-            megapixels=fields["megapixels"] + outcome.megapixels,
-            predicted=fields["predicted"] + (not outcome.failure),
-        )
+        self._bar.advance(None if outcome.failure else outcome.megapixels)
         if outcome.failure:
             self.say(f"{outcome.file}: skipped: {outcome.failure}")
 
-    def count(self) -> None:
-        """Find out how many there are, while the first are predicted already."""
-        with suppress(ClientError, OSError, ModuleNotFoundError):  # the job itself says so
-            self._progress.update(self._bar, total=sources.count(self._job.source, self._job.out))
+    def say(self, line: str) -> None:
+        """One line on stderr."""
+        self._bar.say(line)
 
     def end(self) -> None:
         """Take the bar away."""
-        if self._progress.live.is_started:
-            self._progress.stop()
+        self._bar.end()
 
-    def say(self, line: str) -> None:
-        """One line on stderr."""
-        self._console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
+    def _count(self) -> None:
+        with suppress(ClientError, OSError, ModuleNotFoundError):  # the job itself says so
+            self._bar.expect(sources.count(self._job.source, self._job.out))
 
 
 async def run_with_progress(
