@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import anyres_client
 from docs.reference.commands import PAGE, page
+
+import anyres_client
 
 REFERENCE = Path(__file__).parents[2] / "docs/reference"
 
