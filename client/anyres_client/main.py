@@ -25,6 +25,7 @@ import sys
 import traceback
 from collections.abc import Callable, Container, Iterable, Sequence
 from importlib.metadata import EntryPoint, entry_points, version
+from io import TextIOWrapper
 from typing import Annotated, Any, NoReturn, TypeAlias
 
 import typer
@@ -69,6 +70,7 @@ Look: TypeAlias = Callable[[EntryPoint], Command | typer.Typer]
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `anyres` with these arguments (the process's own where None); the exit code."""
+    _print_any_name()
     arguments = list(sys.argv[1:] if argv is None else argv)
     points = {point.name: point for point in entry_points(group=GROUP)}
     called = "" if INSTALLING & set(arguments[:1]) else _first_word(arguments)
@@ -89,6 +91,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     if code == 130:  # typer turns Ctrl-C into this code without a word
         _say(f"{speaker}: interrupted")
     return code if isinstance(code, int) else 0
+
+
+def _print_any_name() -> None:
+    """Escape what standard output cannot say: names on a disk need be no Unicode."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as standard error does by itself
 
 
 def _first_word(arguments: Iterable[str]) -> str:

@@ -459,6 +459,18 @@ def test_a_size_that_is_none_is_refused(anyres: Any, size: str) -> None:
     assert f"a size is WIDTHxHEIGHT in pixels, as 640x480; got '{size}'" in err
 
 
+def test_a_name_that_is_no_unicode_is_printed_in_some_way(
+    fake: Any, photo: Path, tmp_path: Path
+) -> None:
+    photo.rename(tmp_path / "\udcff.png")
+    process = executable(
+        "predict", f"{tmp_path}/\udcff.png", "--model", "zones", "--server", fake.address
+    )
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
+    assert r"\udcff.png" in out
+
+
 def on_a_terminal(*words: object) -> tuple[int, str]:
     """The exit code and everything on stderr, where that is a terminal."""
     ours, theirs = os.openpty()
