@@ -17,15 +17,20 @@ MEMORY = "2GiB"  # so little that the largest picture goes in tiles
 
 
 @contextmanager
-def served(models: Path, log: Path) -> Iterator[str]:
+def served(models: Path, log: Path, *, memory: str = MEMORY) -> Iterator[str]:
     """Serve a folder of models; gives the address, stops the server at the end.
+
+    Args:
+        models: the folder.
+        log: the file that gets the server's log.
+        memory: what it plans with, as `--memory-budget` takes it.
 
     Raises:
         RuntimeError: the server ended before it listened; its own words are in `log`.
     """
     anyres = Path(sys.executable).with_name("anyres")
     command = [str(anyres), "serve", str(models), "--host", "127.0.0.1", "--port", "0"]
-    command += ["--memory-budget", MEMORY]
+    command += ["--memory-budget", memory]
     log.parent.mkdir(parents=True, exist_ok=True)
     with (
         log.open("w") as words,
