@@ -24,13 +24,7 @@ from anyres_client.jobs.items import MOST_BYTES, Found, Item, Stamp, Unusable, i
 # What zipfile, tarfile and what they read with raise of bytes that are no archive's.
 BROKEN = (
     *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, struct.error),
-    *(
-        EOFError,
-        OSError,
-        RuntimeError,
-        ValueError,
-        OverflowError,
-    ),  # and NotImplementedError, a RuntimeError
+    *(EOFError, OSError, OverflowError, RuntimeError, TypeError, ValueError),
 )
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 

@@ -73,7 +73,8 @@ def test_two_jobs_do_not_share_a_folder(batch: Any, words: list[str], fake: Any,
         go_on.wait(10)
 
     fake.refuse = hold
-    process = subprocess.Popen([sys.executable, "-m", "anyres_client.main", *words],
+    process = subprocess.Popen([sys.executable, "-m", "anyres_client.main", *words,
+                                "--in-flight", "1"],
                                stderr=subprocess.DEVNULL)  # fmt: skip
     assert reached.wait(20)
     code, told = batch()
