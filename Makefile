@@ -60,9 +60,11 @@ climate: .venv/.demo $(ASSETS)/.complete ## train the climate U-Net anew, on two
 	$(PIP) install --no-deps --target $(ASSETS) -r models/climate/requirements.txt
 	$(BIN)/python models/climate/train.py --assets $(ASSETS)
 
-stubs: .venv/.test ## write the protobuf stubs and the report schema anew
+stubs: .venv/.test ## write stubs, the report schema, the page of commands and drawn pictures anew
 	$(BIN)/python proto/generate.py
 	$(BIN)/python -m anyres_analyzer.report.encoding > analyzer/anyres_analyzer/report/report.schema.json
+	$(BIN)/python -m docs.reference.commands
+	$(BIN)/python -m docs.explain.pictures
 
 format: .venv/.test ## format and mend what can be mended
 	$(BIN)/ruff check --fix
