@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -185,6 +186,53 @@ async def test_a_card_that_speaks_of_other_outputs_is_not_served(
     save_model("grey", outputs=[{"name": "z", "channels": 2, "dense": True}])
     with pytest.raises(ModelBroken, match=r"output 'z' \(float32\); its graph gives 'y'"):
         (await load(models)).get("grey")
+
+
+LIES: dict[str, dict[str, Any]] = {
+    "along the height need starts at multiples of 4 and halos of 0 and 0 pixels; its graph needs "
+    "starts at multiples of 4 and halos of": {"halo_before": 0, "halo_after": 0},
+    "along the height need starts at multiples of 2": {"alignment": 2},
+}
+
+
+@pytest.mark.parametrize("said", LIES)
+async def test_a_card_by_whose_rule_tiles_would_be_wrong_is_not_served(
+    models: Path, save_model: Any, network: Any, said: str
+) -> None:
+    tiling = asdict(analyze(network("stride4")).tiling)
+    wider = {axis: tiling[axis] | {"halo_before": 64} for axis in ("height", "width")}
+    save_model("stride4", tiling=tiling | wider)
+    assert (await load(models)).get("stride4").card.tiling.exact
+    save_model("stride4", tiling=tiling | {"height": tiling["height"] | LIES[said]})
+    with pytest.raises(ModelBroken, match=said):
+        (await load(models)).get("stride4")
+
+
+async def test_a_card_that_cuts_what_cannot_be_cut_is_not_served(
+    models: Path, save_model: Any
+) -> None:
+    axis = {"alignment": 4, "halo_before": 8, "halo_after": 8}
+    save_model("gated", tiling={"height": axis, "width": axis})
+    with pytest.raises(ModelBroken, match=r"its graph's are not: .*GlobalAveragePool"):
+        (await load(models)).get("gated")
+
+
+async def test_a_card_with_another_stride_is_not_served(models: Path, save_model: Any) -> None:
+    output = {"name": "y", "channels": 5, "dense": True, "stride": [2, 2]}
+    save_model("stride4", outputs=[output])
+    with pytest.raises(
+        ModelBroken, match=r"has stride 2, 2 \(height, width\); its graph's has 4, 4"
+    ):
+        (await load(models)).get("stride4")
+
+
+async def test_an_output_that_is_constant_is_served_beside_the_others(models: Path) -> None:
+    text = """<ir_version: 8, opset_import: ["" : 17]>
+    net (float[N,3,H,W] x) => (float[N,3,P,Q] y, float[2] sizes) <float[2] s = {1.0, 2.0}>
+    { y = Relu (x) sizes = Identity (s) }"""
+    onnx.save(onnx.parser.parse_model(text), models / "net.onnx")
+    model = (await load(models)).get("net")
+    assert model.cost((8, 8)).activation_bytes > 0
 
 
 async def test_a_reason_names_the_file_and_not_where_it_lies(models: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from fractions import Fraction
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -25,6 +27,7 @@ def card_for(name: str, metadata: Mapping[str, str], analysis: Analysis) -> Card
         where = ".".join(map(str, first["loc"])) or "the whole"
         raise ModelBroken(f"its card is wrong at {where}: {first['msg']}") from error
     _check_input(card.input, analysis)
+    _check_tiling(card, analysis)
     return card
 
 
@@ -41,13 +44,23 @@ def check_outputs(card: Card, analysis: Analysis, shapes: Mapping[str, tuple[int
             raise ModelBroken(
                 f"its card speaks of output {said.name!r} ({said.dtype}); its graph gives {there}"
             )
+    strides = {output.name: output.stride for output in analysis.outputs}
     output = card.output
+    if output.dense and output.stride != strides[output.name]:
+        raise ModelBroken(
+            f"its card says that output {output.name!r} has stride {_words(output.stride)} "
+            f"(height, width); its graph's has {_words(strides[output.name])}"
+        )
     shape = shapes[output.name]
     if _channels(output, shape) != output.channels:
         maps = _MAPS[output.layout].format(output.channels)
         raise ModelBroken(
             f"its output has shape {shape}; served are (n, {output.channels}) and {maps}"
         )
+
+
+def _words(stride: tuple[Fraction, Fraction]) -> str:
+    return f"{stride[0]}, {stride[1]}"
 
 
 def card_of(name: str, analysis: Analysis) -> Card:
@@ -85,6 +98,31 @@ def _check_input(said: ImageInput, analysis: Analysis) -> None:
             f"channels; its graph takes {taken.name!r}, {taken.dtype} {taken.layout} of "
             f"{taken.channels}"
         )
+
+
+def _check_tiling(card: Card, analysis: Analysis) -> None:
+    """Tiles that see less than the graph needs are wrong at their edges, and nobody would know."""
+    if not card.tiling.exact:
+        return
+    for axis in ("height", "width"):
+        said, needed = getattr(card.tiling, axis), getattr(analysis.tiling, axis)
+        if needed is None:
+            why = ", ".join(analysis.tiling.breakers)
+            raise ModelBroken(f"its card says that tiles are exact; its graph's are not: {why}")
+        if (
+            said.alignment % needed.alignment
+            or said.halo_before < needed.halo_before
+            or said.halo_after < needed.halo_after
+        ):
+            raise ModelBroken(
+                f"its card says that tiles along the {axis} need {_rule(said)}; its graph needs "
+                f"{_rule(needed)}"
+            )
+
+
+def _rule(axis: Any) -> str:
+    halos = f"{axis.halo_before} and {axis.halo_after}"
+    return f"starts at multiples of {axis.alignment} and halos of {halos} pixels"
 
 
 _MAPS = {"NCHW": "(n, {0}, h, w)", "NHWC": "(n, h, w, {0})", "NHW": "(n, h, w)"}
