@@ -56,6 +56,20 @@ def upsampling(scales: TensorProto) -> onnx.ModelProto:
     return model
 
 
+@pytest.mark.parametrize("times", [10**6, 2**31 - 1])
+def test_a_layer_that_makes_millions_of_pixels_of_one_is_not_looked_at_pixel_by_pixel(
+    times: int,
+) -> None:
+    """If it were, this would take minutes, or all memory."""
+    stretched = network(
+        f"y = ConvTranspose <strides=[{times}, {times}]> (x, w)", "float[1,1,1,1] w = {1.0}"
+    )
+    scales = np.array([1, 1, times, times], np.float32)
+    for model in (stretched, upsampling(numpy_helper.from_array(scales, "s"))):
+        (breaker,) = analyze(model).tiling.breakers
+        assert "what its outputs see repeats only after" in breaker
+
+
 SCALES = np.array([1, 1, 2, 3], np.float32)
 KERNEL = np.ones((1, 1, 3, 3), np.float32)
 

@@ -59,12 +59,11 @@ class Field:
 
     def through(self, layer: Reach, node: Node) -> Field:
         """This field after a local layer."""
-        reach = layer.after(self.reach)
-        if len(reach.phases) > MOST_PHASES:
-            reason = f"what its outputs see repeats only after {len(reach.phases)} of them"
-            return self.unknown(node, reason)
+        if (phases := layer.phases_after(self.reach)) > MOST_PHASES:
+            return self.endless(node, phases)
         trail = Trail(node.label, self.trail)
-        return replace(self, reach=reach, cover=layer.after(self.cover), trail=trail)
+        reach, cover = (layer.after(inner) for inner in (self.reach, self.cover))
+        return replace(self, reach=reach, cover=cover, trail=trail)
 
     def broken(
         self,
@@ -81,6 +80,10 @@ class Field:
     def unknown(self, node: Node, reason: str) -> Field:
         """This field after a node of which nothing is known."""
         return self._after(Breaker(node.label, reason, Effect.UNKNOWN), None)
+
+    def endless(self, node: Node, phases: int) -> Field:
+        """This field after a node of too many phases to look at each."""
+        return self.unknown(node, f"what its outputs see repeats only after {phases} of them")
 
     def flattened(self, node: Node, reason: str, flat: Flat) -> Field:
         """This field after a node that merges the axis with others, in order."""

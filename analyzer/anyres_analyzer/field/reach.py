@@ -49,9 +49,13 @@ class Reach:
         first, last = self.phases[phase]
         return first + self.advance * period, last + self.advance * period
 
+    def phases_after(self, inner: Reach) -> int:
+        """How many `after` would have: they are told before they are made."""
+        return len(self.phases) * self._repeats(inner)
+
     def after(self, inner: Reach) -> Reach:
         """The reach of this layer applied to the output of `inner`."""
-        repeats = len(inner.phases) // gcd(len(inner.phases), self.advance)
+        repeats = self._repeats(inner)
         outputs = range(len(self.phases) * repeats)
         return Reach(
             tuple(inner._hull(*self.at(output)) for output in outputs),
@@ -95,6 +99,9 @@ class Reach:
     def beyond(self) -> int:
         """How many pixels from 0 on the outputs before 0 read."""
         return max(0, max(last for _, last in self.phases) - self.advance + 1)
+
+    def _repeats(self, inner: Reach) -> int:
+        return len(inner.phases) // gcd(len(inner.phases), self.advance)
 
     def _hull(self, first: int, last: int) -> Interval:
         """What outputs first .. last read together."""

@@ -50,6 +50,8 @@ def resized(call: Call) -> Field:
         return _size_dependent(call)
     if factor == 1:
         return image
+    if factor.numerator > reach.MOST_PHASES:
+        return image.endless(call.node, factor.numerator)
     if coordinates == "align_corners":
         return _aligned_corners(call, factor)
     origin = _ORIGINS[coordinates](1 / factor)

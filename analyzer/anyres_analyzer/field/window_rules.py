@@ -62,6 +62,8 @@ def transposed(call: Call) -> Field:
         return image.broken(call.node, reason, dim=image.dim, effect=Effect.BAKED)
     if window.same:
         return image.broken(call.node, "its padding depends on the image's size", dim=image.dim)
+    if window.stride > reach.MOST_PHASES:
+        return image.endless(call.node, window.stride)
     layer = reach.transposed(window.taps, window.stride, window.dilation, window.pad_before)
     return image.through(layer, call.node)
 

@@ -7,6 +7,7 @@ operator's own inference rule says the shapes. On top of ONNX's rules stand the 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -174,7 +175,7 @@ def _without_late_windows(node: Node, image: Tensor, output: Tensor) -> Tensor:
 
 
 def _first_line(error: Exception) -> str:
-    text = str(error).strip().splitlines()
+    text = re.sub(r"^\[\w+\] ", "", str(error).strip()).splitlines()  # without its class
     return text[0] if text else type(error).__name__
 
 

@@ -60,7 +60,8 @@ class _Lowering:
         for node in as_visited(self._graph):
             if not all(name in self._graph.origins for name in node.made):
                 self._lower(node)
-        outputs = (self._buffers.as_plain(output.name) for output in self._graph.outputs)
+        made = (out.name for out in self._graph.outputs if self._buffers.holds(out.name))
+        outputs = map(self._buffers.as_plain, made)  # others are constants, and lie with those
         return Lowered(outputs=frozenset(outputs), calls=self._buffers.calls, static=self._static)
 
     def _lower(self, node: Node) -> None:
