@@ -173,6 +173,23 @@ def test_company_is_held_against_pieces_side_by_side_too() -> None:
     assert benefit.pays(net, (8, 8)) is False
 
 
+def test_what_was_seen_in_company_only_runs_alone_next() -> None:
+    benefit, net = Benefit(), model()
+    benefit.note(net, (8, 8), 4, 2.0, 1)
+    assert benefit.pays(net, (8, 8)) is False
+    benefit.note(net, (8, 8), 1, 1.0, 1)
+    assert benefit.pays(net, (8, 8)) is True
+
+
+def test_a_run_that_was_held_up_is_forgotten_once_a_faster_one_was_seen() -> None:
+    benefit, net = Benefit(), model()
+    benefit.note(net, (8, 8), 1, 9.0, 1)  # its memory was not there yet
+    benefit.note(net, (8, 8), 4, 4.0, 1)
+    assert benefit.pays(net, (8, 8)) is True
+    benefit.note(net, (8, 8), 1, 1.0, 1)
+    assert benefit.pays(net, (8, 8)) is False
+
+
 def test_what_did_not_pay_is_tried_again_now_and_then() -> None:
     benefit, net = Benefit(), model()
     benefit.note(net, (8, 8), 4, 8.0, 1)

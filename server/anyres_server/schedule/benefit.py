@@ -3,7 +3,11 @@
 On a processor large images gain nothing from company and wait for it in vain; small ones may, since
 a run has costs of its own. Nobody knows where the border is on this machine for this network, so
 all ways are timed, in seconds an image: alone with all processors, alone with one of them while the
-others do the same, and in company.
+others do the same, and in company. What was seen in company only runs alone next: where there is
+always company it would never be known what it is worth.
+
+A run can be held up and not be sped up, so a faster one is believed at once and a slower one by and
+by: the first run of a shape has its memory still to fault in.
 """
 
 from __future__ import annotations
@@ -13,7 +17,7 @@ from weakref import WeakKeyDictionary
 
 from anyres_server.model import Model, Size
 
-NEWEST = 0.2  # the weight of the newest run
+NEWEST = 0.2  # the weight of a run that took longer
 WORTH = 0.95  # seconds an image in company, of those alone, from which on it pays
 FIRST = 3  # runs of a shape before which it waits for company, to find out
 AGAIN = 64  # runs after which what did not pay is tried again: other models may have left
@@ -52,8 +56,10 @@ class Benefit:
     def pays(self, model: Model, size: Size) -> bool | None:
         """Whether company pays; None where that is not known and is worth a try."""
         seen = self._seen.get(model, {}).get(size, _Seen())
-        if seen.alone_s is None or seen.together_s is None:
+        if seen.together_s is None:
             return None
+        if seen.alone_s is None:
+            return False
         if seen.together_s <= WORTH * seen.alone_s:
             return True
         return None if seen.runs % AGAIN == 0 else False
@@ -66,4 +72,6 @@ class Benefit:
 
 
 def _newer(before: float | None, now: float) -> float:
-    return now if before is None else before + NEWEST * (now - before)
+    if before is None or now < before:
+        return now
+    return before + NEWEST * (now - before)
