@@ -15,6 +15,15 @@ from anyres_client.answers import Size, size_text
 from anyres_client.errors import InvalidRequest
 
 Picture: TypeAlias = str | PathLike[str] | bytes | Image.Image | NDArray[Any]
+"""A picture as people hold it; nothing is resized.
+
+- the path of a file, or a file's bytes: they go up as they are, and the server decodes them: upright
+  by EXIF, 16 bits scaled to 8, transparency over white, CMYK as RGB; 32 bits are refused
+- a PIL image of mode L, RGB, 1 or P without transparency, turned upright by its EXIF; others would
+  lose something and raise `InvalidRequest`
+- an array of pixels, uint8 (h, w) or (h, w, channels)
+- an array float32 (channels, h, w): the network's own input, scaled already
+"""
 
 # PIL modes whose pixels go to the server as they are, and those that become one without loss.
 LOSSLESS = {"L": "L", "RGB": "RGB", "1": "L", "P": "RGB"}
