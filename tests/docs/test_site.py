@@ -44,15 +44,23 @@ class Fetched(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
         self.addresses: list[str] = []
+        self.scripted = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Look at one element."""
+        self.scripted = tag == "script"
         said = dict(attrs)
         name = FETCHED.get(tag)
         if tag == "link" and set((said.get("rel") or "").split()) & set(LINKED):
             name = "href"
         if name and said.get(name):
             self.addresses.append(str(said[name]))
+
+    def handle_data(self, data: str) -> None:
+        """What a script names, it may fetch."""
+        if self.scripted:
+            self.addresses += re.findall(r"https?:[^\"'\s]+", data)
+        self.scripted = False
 
 
 def test_the_site_fetches_nothing_from_elsewhere(site: Path) -> None:
