@@ -17,8 +17,8 @@ from anyres_client.errors import InvalidRequest
 Picture: TypeAlias = str | PathLike[str] | bytes | Image.Image | NDArray[Any]
 """A picture as people hold it; nothing is resized.
 
-- the path of a file, or a file's bytes: they go up as they are, and the server decodes them: upright
-  by EXIF, 16 bits scaled to 8, transparency over white, CMYK as RGB; 32 bits are refused
+- the path of a file, or a file's bytes: they go up as they are, and the server decodes them:
+  upright by EXIF, 16 bits scaled to 8, transparency over white, CMYK as RGB; 32 bits are refused
 - a PIL image of mode L, RGB, 1 or P without transparency, turned upright by its EXIF; others would
   lose something and raise `InvalidRequest`
 - an array of pixels, uint8 (h, w) or (h, w, channels)
