@@ -22,6 +22,7 @@ from pydantic_core import from_json
 from anyres_client.atomic import replacing
 
 Line: TypeAlias = Mapping[str, Any]
+Drop: TypeAlias = Callable[[Iterable[Line]], object]
 RESULTS = "results.jsonl"
 FAILURES = "failures.jsonl"
 DIGEST_BYTES = 16
@@ -45,8 +46,13 @@ class Journal:
         """How many images are done."""
         return len(self._done)
 
-    def open(self, holds: Callable[[Line], bool]) -> None:
-        """Read what is there; an image is done where its newest line holds."""
+    def open(self, holds: Callable[[Line], bool], drop: Drop = list) -> None:
+        """Read what is there; an image is done where its newest line holds.
+
+        Args:
+            holds: whether what a line tells of is there.
+            drop: takes away what outdated lines tell of, before they are forgotten.
+        """
         self._cut_torn_line()
         read = 0
         for line in self._read():
@@ -56,7 +62,7 @@ class Journal:
             else:
                 self._done.pop(name, None)
         if len(self._done) < read:
-            self.replace(self.lines())
+            self._tidy(drop)
 
     def has(self, name: str, stamp: Mapping[str, Any]) -> bool:
         """Whether an image is done, and is still what it was."""
@@ -64,9 +70,7 @@ class Journal:
 
     def lines(self) -> Iterator[Line]:
         """What is told of every image that is done, read anew from the file."""
-        for line in self._read():
-            if self._done.get(digest(line["file"])) == _stamp(line):
-                yield line
+        return filter(self._holds, self._read())
 
     def replace(self, lines: Iterable[Line] = ()) -> None:
         """Write the file anew, whole or not at all."""
@@ -98,10 +102,17 @@ class Journal:
             self._superseded |= not self._done.keys().isdisjoint(told)
             self._done.update(told)
 
-    def close(self) -> None:
-        """Leave one line an image, the newest, where some were done again."""
+    def close(self, drop: Drop = list) -> None:
+        """Leave one line an image, the newest, where some were done again; see `open`."""
         if self._superseded:
-            self.replace(self.lines())
+            self._tidy(drop)
+
+    def _tidy(self, drop: Drop) -> None:
+        drop(line for line in self._read() if not self._holds(line))
+        self.replace(self.lines())
+
+    def _holds(self, line: Line) -> bool:
+        return self._done.get(digest(line["file"])) == _stamp(line)
 
     def _read(self) -> Iterator[Line]:
         if not self._path.exists():

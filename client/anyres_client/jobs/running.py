@@ -118,7 +118,7 @@ class _Running:
     def open(self, *, goes_on: bool) -> None:
         """Read what is done; forget it where this is another job."""
         self.sink.open()
-        self.journal.open(self.sink.holds)
+        self.journal.open(self.sink.holds, self.sink.drop)
         if not goes_on:
             _forget(self.job.out, self.journal)
             self.sink = _sink(self.job, self.journal)
@@ -127,7 +127,7 @@ class _Running:
     def close(self) -> None:
         """Finish what is begun."""
         self.sink.close()
-        self.journal.close()
+        self.journal.close(self.sink.drop)
 
     def left(self, count: int) -> list[Found]:
         """The next images that are not done."""

@@ -18,15 +18,15 @@ import re
 import sys
 import tarfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from anyres_client.jobs import tables
+from anyres_client.jobs.blank import BLOCK, blank
 from anyres_client.jobs.journal import Journal, Line
 from anyres_client.jobs.sinks import Files
 
-BLOCK = 512  # of a tar file
 NUMBERED = re.compile(r"(\d{6,})\.\w+")
 
 
@@ -108,6 +108,21 @@ class Shards:
             self._journal.append({**line, **place})
             self._count, self._end = self._count + 1, end  # from here on nothing is taken back
 
+    def drop(self, lines: Iterable[Line]) -> None:
+        """Take away what outdated lines tell of: rows of tables, members of tar files."""
+        outdated: dict[int, list[Line]] = {}
+        for line in lines:
+            if found := NUMBERED.fullmatch(str(line.get("shard"))):
+                outdated.setdefault(int(found[1]), []).append(line)
+        with self._lock:
+            for number, those in outdated.items():
+                reach = self._measured(number)
+                if reach == sys.maxsize:
+                    tables.without(self._at(number, self._kind.suffix), those)
+                elif reach:
+                    end = blank(self._at(number, self._kind.growing), those)
+                    self._end = end if number == self._number else self._end
+
     def close(self) -> None:
         """Finish the last shard, and take away what a kill has left of others."""
         with self._lock:
@@ -120,7 +135,10 @@ class Shards:
     def _finish(self) -> None:
         with self._growing.open("r+b") as file:
             file.truncate(self._end)
-        self._kind.finish(self._growing, self._shard)
+        if self._end:
+            self._kind.finish(self._growing, self._shard)
+        else:
+            self._growing.unlink()  # nothing in it counts any more
         self._number, self._count, self._end = self._number + 1, 0, 0
 
     def _go_on(self, number: int, more: int, end: int) -> None:

@@ -9,7 +9,7 @@ journal: what the journal tells of is safe, and what a kill leaves beside it is 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
@@ -32,6 +32,9 @@ class Sink(Protocol):
 
     def add(self, line: Line, files: Files) -> None:
         """Keep the results of an image, then its line."""
+
+    def drop(self, lines: Iterable[Line]) -> None:
+        """Take away what outdated lines tell of, so that no image is there twice."""
 
     def close(self) -> None:
         """Finish what is begun."""
@@ -66,6 +69,9 @@ class Folder:
             with replacing(self._out / result, alone=True) as file:
                 file.write(contents)
         self._journal.append({**line, "results": results})
+
+    def drop(self, lines: Iterable[Line]) -> None:
+        """New files have taken the place of the old."""
 
     def close(self) -> None:
         """Nothing is left open."""

@@ -7,14 +7,16 @@ about    its line, as JSON
 
 from __future__ import annotations
 
+import json
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from anyres_client.atomic import replacing
 from anyres_client.errors import InvalidRequest
+from anyres_client.jobs.journal import Line
 
 ROWS_AT_ONCE = 256
 ABOUT = ".json"
@@ -44,14 +46,30 @@ def made(results: Path, table: Path) -> None:
     from pyarrow.parquet import ParquetWriter
 
     rows = _rows(results)
-    with replacing(table, alone=True) as file:
-        some = list(islice(rows, ROWS_AT_ONCE))
-        schema = pyarrow.schema([(name, _type(value)) for name, value in some[0].items()])
-        with ParquetWriter(file, schema) as writer:
-            while some:
-                writer.write_table(pyarrow.Table.from_pylist(some, schema))
-                some = list(islice(rows, ROWS_AT_ONCE))
+    some = list(islice(rows, ROWS_AT_ONCE))
+    schema = pyarrow.schema([(name, _type(value)) for name, value in some[0].items()])
+    with replacing(table, alone=True) as file, ParquetWriter(file, schema) as writer:
+        while some:
+            writer.write_table(pyarrow.Table.from_pylist(some, schema))
+            some = list(islice(rows, ROWS_AT_ONCE))
     results.unlink()
+
+
+def without(table: Path, lines: Iterable[Line]) -> None:
+    """Write a table anew without the rows that some lines tell of, as the images were then."""
+    import pyarrow
+    from pyarrow import parquet
+
+    gone = {(str(line["file"]), _stamp(line)) for line in lines}
+    rows = parquet.read_table(table)
+    about = zip(rows["path"].to_pylist(), rows["about"].to_pylist(), strict=True)
+    stays = pyarrow.array([(path, _stamp(json.loads(said))) not in gone for path, said in about])
+    with replacing(table, alone=True) as file:
+        parquet.write_table(rows.filter(stays), file)
+
+
+def _stamp(line: Line) -> str:
+    return json.dumps(line.get("stamp"), sort_keys=True)
 
 
 def _type(value: str | bytes) -> Any:

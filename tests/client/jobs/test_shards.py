@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -120,7 +121,7 @@ def shards(out: Path, kind: Kind) -> Shards:
     """A sink that goes on after whatever is there."""
     journal = Journal(out / "results.jsonl")
     sink = Shards(kind, out, journal, 10)
-    journal.open(sink.holds)
+    journal.open(sink.holds, sink.drop)
     return sink
 
 
@@ -221,3 +222,53 @@ def test_a_row_stands_for_an_image_as_it_was_last(
     found = outputs(out, "parquet")
     assert sorted(found) == names("parquet", photos)
     assert classes(found["10.png.classes.png"]) == [0, 1, 2, 0, 1]
+
+
+@EITHER
+@pytest.mark.parametrize("size", [2, 1000])
+def test_an_image_that_has_changed_is_there_once_as_it_is_now(
+    batch: Any, photos: Path, out: Path, kind: str, size: int
+) -> None:
+    batch("--as", kind, "--shard-size", size)
+    for source, seen in (("5.png", [0, 1, 2, 0, 1]), ("6.png", [0, 1, 2, 0, 1, 2])):
+        (photos / "10.png").write_bytes((photos / source).read_bytes())
+        os.utime(photos / "10.png", ns=(0, len(seen)))
+        code, told = batch("--as", kind, "--shard-size", size)
+        assert (code, "1 predicted, 6 done before" in told) == (0, True)
+        found = outputs(out, kind)
+        assert sorted(found) == names(kind, photos)
+        assert classes(found["10.png.classes.png"]) == seen
+
+
+@BOTH
+@pytest.mark.parametrize("closed", [True, False])
+def test_a_kill_before_an_old_result_is_taken_away_leaves_it_to_the_rerun(
+    tmp_path: Path, kind: Kind, closed: bool
+) -> None:
+    sink = shards(tmp_path, kind)
+    for name in "ab":
+        sink.add({"file": f"{name}.png", "stamp": 1}, FILES)
+    if closed:
+        sink.close()
+        sink = shards(tmp_path, kind)
+    sink.add({"file": "a.png", "stamp": 2}, {"classes.png": b"new"})
+    again = shards(tmp_path, kind)  # the first was killed
+    again.close()
+    found = outputs(tmp_path, kind.suffix[1:])
+    assert sorted(found) == [f"{n}.png.{s}" for n in "ab" for s in ("classes.png", "json")]
+    assert found["a.png.classes.png"] == b"new"
+
+
+def test_other_tools_read_a_shard_in_which_something_was_taken_away(
+    batch: Any, photos: Path, out: Path
+) -> None:
+    if (tar := shutil.which("tar")) is None:
+        pytest.skip("there is no tar")
+    batch("--as", "tar")
+    os.utime(photos / "5.png", ns=(0, 12345))
+    batch("--as", "tar")
+    listed = subprocess.run(
+        [tar, "tf", out / "000000.tar"], capture_output=True, text=True, check=True
+    )
+    assert listed.stderr == ""
+    assert sorted(listed.stdout.split()) == names("tar", photos)
