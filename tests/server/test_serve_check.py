@@ -51,6 +51,16 @@ def test_a_model_that_cannot_be_served_is_told_and_exit_code_one(models: Path, c
     [
         (["--set", "memory.tile=x"], "--set memory.tile: memory.tile: expected bytes"),
         (["--set", "access.certificate=cert.pem"], "access.key"),
+        (["--set", "limits.keepalive_s=inf"], "expected less than or equal to 604800; got inf"),
+        (["--set", "limits.keepalive_s=1e12"], "expected less than or equal to 604800"),
+        (["--set", "limits.connection_age_s=30000 h"], "expected less than or equal to 604800"),
+        (["--set", "limits.connections=99999999999"], "expected less than or equal to 16777216"),
+        (["--set", "limits.requests=99999999999"], "expected less than or equal to 16777216"),
+        (["--set", "limits.streams=99999999999"], "expected less than or equal to 16777216"),
+        (["--set", "limits.message_bytes=2 GiB"], "expected less than or equal to 2145386496"),
+        (["--set", "limits.requests_per_s=inf"], "requests_per_s: expected a finite number"),
+        (["--set", "repository.poll_s=inf"], "repository.poll_s: expected "),
+        (["--set", "grace_s=1e300"], "grace_s: expected less than or equal to 31536000"),
         (["--set", "access.tokens=nowhere.toml"], "nowhere.toml: No such file or directory"),
         (["--set", "access.tokens=NOT_TOML"], "not.toml is no TOML: Expected"),
         (["--set", "access.tokens=NO_RIGHTS"], "rights.toml: alice.models: Field required"),
@@ -92,6 +102,20 @@ def test_a_setting_that_keeps_a_server_from_starting_is_exit_code_two(
     assert out.code == 2
     (line,) = out.err.splitlines()
     assert said in line
+
+
+def test_a_server_starts_with_the_largest_of_what_grpc_counts(models: Path, capsys: Any) -> None:
+    put(models / "net.onnx", 1)
+    largest = {
+        "limits.keepalive_s": 604800,
+        "limits.connection_age_s": 604800,
+        "limits.connections": 2**24,
+        "limits.requests": 2**24,
+        "limits.streams": 2**24,
+        "limits.message_bytes": 2046 * 2**20,
+    }
+    options = [each for name, most in largest.items() for each in ("--set", f"{name}={most}")]
+    assert run(capsys, "serve", "--check", models, *options).code == 0
 
 
 def test_an_empty_folder_and_a_missing_one_are_told(

@@ -37,8 +37,8 @@ class Rights(Section):
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     models: tuple[str, ...]
     requests: int | None = Field(default=None, ge=1)
-    requests_per_s: float | None = Field(default=None, gt=0)
-    megapixels_per_s: float | None = Field(default=None, gt=0)
+    requests_per_s: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    megapixels_per_s: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     administers: bool = False
 
     def sees(self, model: str) -> bool:

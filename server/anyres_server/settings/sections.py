@@ -12,6 +12,9 @@ from anyres_server.settings.units import Bytes, Seconds
 from anyres_server.settings.versions import VersionPolicy
 
 MIB = 2**20
+# gRPC counts in 31 bits: calls, bytes of a message, milliseconds.
+MANY = 2**24
+WEEK_S = 7 * 24 * 3600
 
 
 class Section(BaseModel):
@@ -122,24 +125,34 @@ class Batching(Section):
 class Limits(Section):
     """What is refused."""
 
-    requests: int = Field(default=128, ge=1, description="at once; more are refused")
-    streams: int = Field(default=128, ge=1, description="open at once; more are refused")
+    requests: int = Field(default=128, ge=1, le=MANY, description="at once; more are refused")
+    streams: int = Field(default=128, ge=1, le=MANY, description="open at once; more are refused")
     image_pixels: int = Field(default=2**28, ge=1, description="of one image")
-    message_bytes: Bytes = Field(default=256 * MIB, ge=1024, description="of one message")
+    message_bytes: Bytes = Field(
+        default=256 * MIB, ge=1024, le=2046 * MIB, description="of one message"
+    )
     message_s: Seconds = Field(default=60.0, gt=0, description="for a call's one message to arrive")
     stream_in_flight: int = Field(default=8, ge=1, description="of one stream; more wait")
     shared_regions: int = Field(
         default=64, ge=0, description="of shared memory, registered at once; 0: none are served"
     )
-    requests_per_s: float | None = Field(default=None, gt=0, description="in all; none: no limit")
-    megapixels_per_s: float | None = Field(default=None, gt=0, description="in all")
-    connections: int = Field(default=4096, ge=1, description="open at once")
+    requests_per_s: float | None = Field(
+        default=None, gt=0, allow_inf_nan=False, description="in all; none: no limit"
+    )
+    megapixels_per_s: float | None = Field(
+        default=None, gt=0, allow_inf_nan=False, description="in all"
+    )
+    connections: int = Field(default=4096, ge=1, le=MANY, description="open at once")
     keepalive_s: Seconds = Field(
-        default=30.0, ge=0.05, description="after which a silent connection is asked, then closed"
+        default=30.0,
+        ge=0.05,
+        le=WEEK_S,
+        description="after which a silent connection is asked, then closed",
     )
     connection_age_s: Seconds = Field(
         default=0.0,
         ge=0,
+        le=WEEK_S,
         description="after which a connection takes no more calls, so that its caller looks up the "
         "server's name again and finds new replicas; 0: never",
     )

@@ -10,9 +10,10 @@ import re
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeAlias
 
-from pydantic import BeforeValidator, ByteSize, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, ByteSize, Field, TypeAdapter, ValidationError
 
 SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+YEAR_S = 365 * 24 * 3600
 STEPS = ("TiB", "GiB", "MiB", "KiB")
 _PART = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(us|µs|ms|s|min|m|h)\s*", re.ASCII | re.IGNORECASE)
 _SIZE = TypeAdapter(ByteSize)
@@ -58,7 +59,9 @@ class Unit:
 
 Bytes: TypeAlias = Annotated[int, Unit("bytes"), BeforeValidator(_bytes)]
 Size: TypeAlias = Annotated[tuple[int, int], BeforeValidator(_size)]
-Seconds: TypeAlias = Annotated[float, Unit("seconds"), BeforeValidator(_seconds)]
+Seconds: TypeAlias = Annotated[
+    float, Unit("seconds"), BeforeValidator(_seconds), Field(le=YEAR_S, allow_inf_nan=False)
+]
 
 
 def readable_bytes(amount: int) -> int | str:
