@@ -11,6 +11,8 @@
     │   └── NotServing      wait: it is there, and starts or stops
     ├── DeadlineExceeded    give it more time, or a smaller image
     └── ServerFailed        report it: the server or its model is broken
+
+Each carries a sentence for the person who asked.
 """
 
 from __future__ import annotations
