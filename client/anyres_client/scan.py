@@ -48,7 +48,8 @@ def predict_scan(
         )
         return
     rate = prod(plan.image_size) / seconds / 1e6
+    pieces = "1 piece" if plan.pieces == 1 else f"{plan.pieces} pieces"
     sys.stdout.write(
-        f"{photo.name}: {size_text(plan.image_size)} pixels in {plan.pieces} pieces, {rate:.1f} "
-        f"MP/s; {output} of {size_text(plan.grid_size)} cells in {save}\n"
+        f"{photo.name}: {size_text(plan.image_size)} pixels in {pieces}, {rate:.1f} MP/s; "
+        f"{output} of {size_text(plan.grid_size)} cells in {save}\n"
     )

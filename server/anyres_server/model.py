@@ -163,7 +163,7 @@ class Model:
             return self.cost_of(*size, batch)
         except Inadmissible as error:
             raise InvalidRequest(
-                f"model {self.name!r} does not take {size[0]}x{size[1]} (height x width): {error}"
+                f"model {self.name!r} does not take {size[1]}x{size[0]} (width x height): {error}"
             ) from error
 
     def grid(self, size: Size) -> Size:

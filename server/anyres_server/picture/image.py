@@ -171,7 +171,7 @@ def check_pixels(size: Size, max_pixels: int) -> None:
     """Refuse an image of more than `max_pixels` pixels."""
     if size[0] * size[1] > max_pixels:
         raise InvalidRequest(
-            f"the image has {size[0]}x{size[1]} pixels (height x width); "
+            f"the image has {size[1]}x{size[0]} pixels (width x height); "
             f"this server takes at most {max_pixels} in all"
         )
 
