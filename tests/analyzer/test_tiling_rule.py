@@ -238,6 +238,19 @@ def test_the_rule_is_exact_and_no_halo_is_a_pixel_too_long(name: str) -> None:
         assert worst_difference(model, size, 2, analysis, less) > 1e-3
 
 
+def test_a_tile_holds_the_pixel_before_a_cell_that_is_padded_beside_a_crop() -> None:
+    """More cells than pixels: none needs to lie in the tile, and where it begins counts still."""
+    chain = Chain(0)
+    x = chain.crop(chain.pad("x", "constant", 0, 2), 1, 0)
+    model = chain.model(chain.call("Add", x, chain.conv(x, 3, 1, 1, (1, 1))))
+    analysis = analyze(model)
+    rule = rule_of(analysis)
+    assert (rule.halo_before, rule.halo_after) == (1, 2)
+    for size in range(1, 12):
+        for core in (1, 2, 3):
+            assert worst_difference(model, size, core, analysis, rule) < 1e-5
+
+
 def test_mirrored_pixels_are_in_the_tile_at_the_border() -> None:
     """The last output reads 3 cells back by the mirror, and each of them 4 pixels further."""
     chain = Chain(0)

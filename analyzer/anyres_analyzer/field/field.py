@@ -20,7 +20,7 @@ from fractions import Fraction
 from math import ceil, floor
 
 from anyres_analyzer.field.breaker import Breaker, Effect, MadeFor
-from anyres_analyzer.field.reach import IDENTITY, MOST_PHASES, Reach
+from anyres_analyzer.field.reach import IDENTITY, ITSELF, MOST_PHASES, Cover, Reach
 from anyres_analyzer.field.trail import Misalignment, Trail, apart, described
 from anyres_analyzer.graph.graph import Node
 
@@ -44,7 +44,7 @@ class Field:
 
     dim: int | None
     reach: Reach = IDENTITY
-    cover: Reach = IDENTITY
+    cover: Cover = ITSELF
     mirrors: tuple[int, int] = (0, 0)
     breakers: tuple[Breaker, ...] = ()
     lost: Breaker | None = None
@@ -62,8 +62,9 @@ class Field:
         if (phases := layer.phases_after(self.reach)) > MOST_PHASES:
             return self.endless(node, phases)
         trail = Trail(node.label, self.trail)
-        reach, cover = (layer.after(inner) for inner in (self.reach, self.cover))
-        return replace(self, reach=reach, cover=cover, trail=trail)
+        return replace(
+            self, reach=layer.after(self.reach), cover=layer.after(self.cover), trail=trail
+        )
 
     def broken(
         self,
@@ -146,7 +147,7 @@ class Field:
             (floor(stride * cell), ceil(stride * (cell + 1) - surplus) - 1)
             for cell in range(stride.denominator)
         )
-        own = Reach(cells, stride.numerator, self.reach.centre)
+        own = Cover(cells, stride.numerator, self.reach.centre)
         return replace(self, cover=self.cover.union(own))
 
 

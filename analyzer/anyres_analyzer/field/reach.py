@@ -22,10 +22,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from math import ceil, floor, gcd, lcm
-from typing import TypeAlias
+from typing import Self, TypeAlias, TypeVar
 
 Interval: TypeAlias = tuple[int, int]  # first and last pixel; the last is below where it is empty
 Taps: TypeAlias = Callable[[Fraction], Interval]  # the pixels read for a point between pixels
+
+T = TypeVar("T", bound="Reach")
 
 MOST_PHASES = 4096  # beyond, no tile is long enough to matter
 
@@ -53,24 +55,24 @@ class Reach:
         """How many `after` would have: they are told before they are made."""
         return len(self.phases) * self._repeats(inner)
 
-    def after(self, inner: Reach) -> Reach:
+    def after(self, inner: T) -> T:
         """The reach of this layer applied to the output of `inner`."""
         repeats = self._repeats(inner)
         outputs = range(len(self.phases) * repeats)
-        return Reach(
+        return type(inner)(
             tuple(inner._hull(*self.at(output)) for output in outputs),
             inner.advance * (self.advance * repeats // len(inner.phases)),
             inner.scale * self.centre + inner.centre,
         )
 
-    def union(self, other: Reach) -> Reach:
+    def union(self, other: Self) -> Self:
         """The hull of two branches that join; their scales must be equal."""
         assert self.scale == other.scale, "branches of different stride have no common reach"
         if self.phases == other.phases:
             return self
         outputs = range(lcm(len(self.phases), len(other.phases)))
-        return Reach(
-            tuple(_hull((self.at(output), other.at(output))) for output in outputs),
+        return type(self)(
+            tuple(self._together((self.at(output), other.at(output))) for output in outputs),
             self.advance * len(outputs) // len(self.phases),
             self.centre,
         )
@@ -111,10 +113,27 @@ class Reach:
         if len(self.phases) == 1:
             return self.at(first)[0], self.at(last)[1]
         if last - first < 2 * len(self.phases):
-            return _hull(self.at(output) for output in range(first, last + 1))
+            return self._together(self.at(output) for output in range(first, last + 1))
         phases = len(self.phases)  # the outermost periods hold the extremes of all
         outermost = *range(first, first + phases), *range(last - phases + 1, last + 1)
-        return _hull(self.at(output) for output in outermost)
+        return self._together(self.at(output) for output in outermost)
+
+    @staticmethod
+    def _together(intervals: Iterable[Interval]) -> Interval:
+        return _hull(intervals)
+
+
+class Cover(Reach):
+    """What a tile must hold for each output to exist: two demands, and not a set of pixels.
+
+    It begins at `first` or before, and goes on to `last` or beyond. Where a layer makes more cells
+    than there are pixels the second may lie before the first, and the first holds as it did.
+    """
+
+    @staticmethod
+    def _together(intervals: Iterable[Interval]) -> Interval:
+        every = list(intervals)
+        return min(first for first, _ in every), max(last for _, last in every)
 
 
 def _hull(intervals: Iterable[Interval]) -> Interval:
@@ -126,6 +145,7 @@ def _hull(intervals: Iterable[Interval]) -> Interval:
 
 
 IDENTITY = Reach(((0, 0),), 1, Fraction(0))
+ITSELF = Cover(((0, 0),), 1, Fraction(0))
 
 
 def window(taps: int, stride: int, dilation: int, pad_before: int) -> Reach:
