@@ -126,7 +126,12 @@ def test_a_linear_layer_on_many_positions_is_counted_as_the_tool_counts_it(
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "folding"),
-    [("resnet50", True), ("resnet50", False), ("mobilenet_v2", True), ("vgg16", False)],
+    [
+        ("resnet50", True),
+        ("resnet50", False),
+        ("mobilenet_v2", True),
+        pytest.param("vgg16", False, marks=pytest.mark.exhaustive),
+    ],
 )
 def test_torchvisions_networks_are_counted_as_the_tools_count_them(
     name: str, folding: bool, torchvision: None

@@ -39,6 +39,8 @@ WHOLE: dict[str, Callable[[], Net]] = {
     "MobileNetV2": lambda: mobilenet_v2(dense=True, folded=True),
     "AlexNet": lambda: caffe_alexnet(dense=True),
 }
+LONGEST = ("U-Net", "VGG16")
+LONG = pytest.mark.exhaustive
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads the kernel's high-water mark")
 
 
@@ -83,7 +85,9 @@ def test_what_the_arena_keeps_is_foretold(tmp_path: Path) -> None:
 
 @linux
 @pytest.mark.slow
-@pytest.mark.parametrize("name", WHOLE)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=LONG if name in LONGEST else ()) for name in WHOLE]
+)
 def test_it_holds_from_256_to_1024_pixels(name: str, tmp_path: Path) -> None:
     path = tmp_path / "net.onnx"
     onnx.save(WHOLE[name]().model(weights=True), path)

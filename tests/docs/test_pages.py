@@ -25,6 +25,9 @@ PAGES = {
     if not page.is_relative_to(DOCS / "server")
 }
 TYPED = {name: typed for name, page in PAGES.items() if (typed := blocks(page))}
+# What it types is what tests/exporter tries one by one.
+LONGEST = ("docs/export.md",)
+LONG = pytest.mark.exhaustive
 # Pages that tests of their own take through, because they need a server of their own.
 ELSEWHERE = {
     "huge-images": "test_huge",
@@ -63,7 +66,9 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
 
 @pytest.mark.slow
 @pytest.mark.torch
-@pytest.mark.parametrize("name", TYPED)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=LONG if name in LONGEST else ()) for name in TYPED]
+)
 def test_what_a_page_says_to_type_works_and_prints_what_is_shown(
     name: str, serve: Serve, tmp_path: Path
 ) -> None:

@@ -88,6 +88,7 @@ class Stepped:
         return answer[..., start : start + height, start : start + width]
 
 
+LONGEST = ("original U-Net", "objects")
 BUILT_IN = {
     "U-Net": Stepped("unet", {"classes": 2, "width": 2, "depth": 2}, 4, 4),
     "coarse U-Net": Stepped(
@@ -247,7 +248,13 @@ def test_every_height_and_every_width_is_taken(name: str, mode: PadMode) -> None
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", BUILT_IN)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.exhaustive if name in LONGEST else ())
+        for name in BUILT_IN
+    ],
+)
 def test_every_size_from_1x1_to_40x40_and_random_ones_to_2000(name: str) -> None:
     random = np.random.default_rng(0).integers(1, 2001, (8, 2))
     check(name, "reflect", [*all_of(40), *((int(height), int(width)) for height, width in random)])
