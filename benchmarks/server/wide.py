@@ -26,11 +26,12 @@ from rich.table import Table
 from anyres_analyzer import analyze
 from anyres_server.engine.session import open_engine
 from anyres_server.machine import processors
-from anyres_server.model import Array, Model, Size
+from anyres_server.model import Model, Size
 from anyres_server.repository.cards import card_for
 from anyres_server.routing.pace import Pace
-from anyres_server.schedule.batching import Batcher, Run, computed
+from anyres_server.schedule.batching import Batcher, Computed, Run, computed
 from anyres_server.schedule.queue import BatchPolicy
+from anyres_server.schedule.turns import Turns
 
 MODEL = Path("out/models/mobilenet_v2_fcn.onnx")
 SIDES = (256, 768, 320, 512, 256, 640, 384, 448)
@@ -59,8 +60,14 @@ def batchers(threads: ThreadPoolExecutor) -> dict[str, Batcher]:
         "always narrow": Told(wide_s=1e9, narrow_s=1e-9),
     }
 
-    async def engine(run: Run) -> tuple[Array, ...]:
-        return await asyncio.get_running_loop().run_in_executor(threads, computed, run)
+    turns = Turns(processors())
+
+    def compute(run: Run) -> Computed:
+        with turns.taken(run.slots):
+            return computed(run)
+
+    async def engine(run: Run) -> Computed:
+        return await asyncio.get_running_loop().run_in_executor(threads, compute, run)
 
     return {
         name: Batcher(engine, BatchPolicy(), pace, _nobody, processors=processors())
@@ -101,7 +108,7 @@ async def compared(path: Path, rounds: int, images: int) -> Table:
     """All three in turns."""
     model = opened(path)
     table = Table("callers", title=f"{path.stem}: images a second")
-    with ThreadPoolExecutor(processors()) as threads:
+    with ThreadPoolExecutor(processors() + 1) as threads:
         found = batchers(threads)
         running = [asyncio.create_task(batcher.run()) for batcher in found.values()]
         for name in found:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
+from threading import Event
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,8 +19,9 @@ from anyres_server.errors import Stopped, Unavailable
 from anyres_server.model import Array, Model
 from anyres_server.repository.cards import card_of
 from anyres_server.routing.pace import Pace
-from anyres_server.schedule.batching import Batcher, Run
+from anyres_server.schedule.batching import Batcher, Computed, Run
 from anyres_server.schedule.queue import BatchPolicy, Ran
+from anyres_server.schedule.turns import Turns
 from anyres_server.settings.per_model import ModelSettings
 
 GREY = onnx.parser.parse_model(
@@ -47,7 +50,8 @@ class Doubler:
         self.open = asyncio.Event()
         self.open.set()
 
-    async def __call__(self, run: Run) -> tuple[Array, ...]:
+    async def __call__(self, run: Run) -> Computed:
+        began = asyncio.get_running_loop().time()
         images = np.concatenate(run.images)
         self.batches.append(images.shape)
         self.runs.append(run)
@@ -56,7 +60,8 @@ class Doubler:
             raise Stopped
         if (images < 0).any():
             raise ArithmeticError("negative")
-        return tuple(images * 2 for _ in run.outputs)
+        took_s = asyncio.get_running_loop().time() - began
+        return Computed(tuple(images * 2 for _ in run.outputs), took_s)
 
 
 def model(network: Net, **settings: Any) -> Model:
@@ -268,11 +273,13 @@ class OneByOne(Doubler):
         super().__init__()
         self.gates: list[asyncio.Event] = []
 
-    async def __call__(self, run: Run) -> tuple[Array, ...]:
+    async def __call__(self, run: Run) -> Computed:
         self.gates.append(asyncio.Event())
         self.runs.append(run)
+        began = asyncio.get_running_loop().time()
         await self.gates[-1].wait()
-        return tuple(np.concatenate(run.images) * 2 for _ in run.outputs)
+        took_s = asyncio.get_running_loop().time() - began
+        return Computed(tuple(np.concatenate(run.images) * 2 for _ in run.outputs), took_s)
 
 
 class Told(Pace):
@@ -321,6 +328,50 @@ async def test_what_a_narrow_run_takes_alone_is_not_what_it_takes_beside_others(
         engine.gates[1].set()
         await tasks[1]
         assert pace.seconds(net, (2, 2), wide=False) == before
+
+
+async def test_the_next_run_is_handed_over_before_the_last_is_over_and_no_other_one() -> None:
+    engine, net, pace = OneByOne(), model(Net(batches=False)), Told()
+    pace.told = {True: 0.05, False: 1.0}
+    async with running(engine, processors=2, pace=pace) as batcher:
+        tasks = [asyncio.create_task(ask(batcher, net, image(i))) for i in range(3)]
+        await settle()
+        assert len(engine.runs) == 1
+        await asyncio.sleep(0.05)
+        await settle()
+        assert [run.wide for run in engine.runs] == [True, True]
+        while not all(task.done() for task in tasks):
+            for gate in engine.gates:
+                gate.set()
+            await settle()
+    assert len(engine.runs) == 3
+
+
+def test_a_run_that_was_handed_over_begins_when_those_before_it_have_ended() -> None:
+    turns, seen = Turns(2), list[str]()
+    begun = {name: Event() for name in ("first", "second", "wide")}
+    ends = {name: Event() for name in ("first", "second")}
+
+    def run(name: str, slots: int) -> None:
+        with turns.taken(slots):
+            seen.append(f"{name} begins")
+            begun[name].set()
+            if name in ends:
+                ends[name].wait(LONG_S)
+            seen.append(f"{name} ends")
+
+    with ThreadPoolExecutor(3) as threads:
+        done = [threads.submit(run, *each) for each in (("first", 1), ("second", 1))]
+        assert begun["first"].wait(LONG_S)
+        assert begun["second"].wait(LONG_S)
+        done.append(threads.submit(run, "wide", 2))
+        ends["first"].set()
+        done[0].result(LONG_S)
+        assert not begun["wide"].wait(0.02)
+        ends["second"].set()
+        for each in done:
+            each.result(LONG_S)
+    assert seen[2:] == ["first ends", "second ends", "wide begins", "wide ends"]
 
 
 async def test_nothing_runs_beside_a_wide_run() -> None:

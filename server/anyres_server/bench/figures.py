@@ -16,7 +16,7 @@ from anyres_server.model import Size
 
 @dataclass(frozen=True)
 class Throughput:
-    """Of all laps of one side."""
+    """Of one side: the median of its laps; processors' time is the mean of all."""
 
     images_s: float
     megapixels_s: float
@@ -36,9 +36,12 @@ class Latency:
 
 @dataclass(frozen=True)
 class Ratio:
-    """The server's throughput, as a part of another side's: of all laps, and of each."""
+    """The server's throughput as a part of another side's, lap by lap, and the median of these.
 
-    overall: float
+    The laps of one turn follow each other, so what holds up the machine for seconds meets both.
+    """
+
+    median: float
     laps: tuple[float, ...]
 
 
@@ -116,11 +119,11 @@ def figures(measured: Measured) -> Figures:
 
 
 def _throughput(laps: Sequence[Lap], sizes: Sequence[Size]) -> Throughput:
-    images, seconds = len(laps) * len(sizes), sum(lap.seconds for lap in laps)
+    images, seconds = len(laps) * len(sizes), median(lap.seconds for lap in laps)
     spent = [lap.cpu_s for lap in laps if lap.cpu_s is not None]
     return Throughput(
-        images / seconds,
-        len(laps) * sum(map(prod, sizes)) / 1e6 / seconds,
+        len(sizes) / seconds,
+        sum(map(prod, sizes)) / 1e6 / seconds,
         1e3 * sum(spent) / images if spent else None,
         1e3 * sum(lap.clients_cpu_s for lap in laps) / images,
     )
@@ -128,8 +131,7 @@ def _throughput(laps: Sequence[Lap], sizes: Sequence[Size]) -> Throughput:
 
 def _ratio(server: Sequence[Lap], other: Sequence[Lap]) -> Ratio:
     laps = tuple(o.seconds / s.seconds for s, o in zip(server, other, strict=True))
-    overall = sum(lap.seconds for lap in other) / sum(lap.seconds for lap in server)
-    return Ratio(overall, laps)
+    return Ratio(median(laps), laps)
 
 
 def _latencies(measured: Measured) -> tuple[Latency, ...]:

@@ -47,8 +47,8 @@ def _throughput(found: Figures) -> Table:
 
 
 def _ratio(name: str, ratio: Ratio, way: str) -> str:
-    laps = " ".join(f"{each:.2f}" for each in ratio.laps)
-    return f"the server does {ratio.overall:.3f} of {name} ({way}); lap by lap {laps}"
+    laps = " ".join(f"{each:.2f}" for each in sorted(ratio.laps))
+    return f"the server does {ratio.median:.3f} of {name} ({way}); its laps, sorted: {laps}"
 
 
 def _latency(found: Figures) -> Table:

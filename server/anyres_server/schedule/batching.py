@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from time import monotonic
 from typing import TypeAlias
 
 import numpy as np
@@ -35,17 +36,28 @@ class Run:
     model: Model
     images: Sequence[Array]
     outputs: tuple[str, ...]
+    slots: int
     wide: bool
     stop: Stop
 
 
-def computed(run: Run) -> tuple[Array, ...]:
+@dataclass(frozen=True, eq=False)
+class Computed:
+    """What came of it, and how long it took once it began."""
+
+    outputs: tuple[Array, ...]
+    seconds: float
+
+
+def computed(run: Run) -> Computed:
     """Do it; blocks."""
+    began = monotonic()
     together = run.images[0] if len(run.images) == 1 else np.concatenate(run.images)
-    return run.model.network(together, run.outputs, wide=run.wide, stop=run.stop)
+    outputs = run.model.network(together, run.outputs, wide=run.wide, stop=run.stop)
+    return Computed(outputs, monotonic() - began)
 
 
-Engine: TypeAlias = Callable[[Run], Awaitable[tuple[Array, ...]]]
+Engine: TypeAlias = Callable[[Run], Awaitable[Computed]]
 
 
 class Batcher:
@@ -115,19 +127,21 @@ class Batcher:
 
     def _chosen(self, now: float) -> tuple[Batch, bool] | None:
         """The batch to start, and whether it goes wide; None where it had better wait."""
-        ready = self._queue.ready(now) if self._slots.free else []
+        ready = self._queue.ready(now) if self._slots.soon_free(1, now) else []
         if not ready:
             return None
         wide_s, narrow_s = (self._seconds(ready[0], wide=wide) for wide in (True, False))
-        wide = goes_wide(len(ready), self._slots.free_after(now), wide_s, narrow_s)
-        if wide and self._slots.free < self._slots.processors:
-            return None  # until those are done that run narrow
+        wide = goes_wide(len(ready), self._slots.free_in_turn(now), wide_s, narrow_s)
+        if wide and not self._slots.soon_free(self._slots.processors, now):
+            return None  # until those are nearly done that run narrow
         return ready[0], wide
 
     def _due(self, now: float) -> float | None:
         """When the next batch may start though nothing changes; None where none may."""
-        due = self._queue.next_due() if self._slots.free else None
-        return due if due is not None and due > now else None
+        if self._slots.free < 0:
+            return None
+        moments = self._queue.next_due(), self._slots.next_look(now)
+        return min((due for due in moments if due is not None and due > now), default=None)
 
     async def _change_or(self, due: float | None) -> None:
         try:
@@ -145,10 +159,10 @@ class Batcher:
 
     async def _answer(self, batch: Batch, lease: Lease) -> None:
         parts = [entry.images for entry in batch]
-        run = Run(batch[0].model, parts, batch[0].outputs, lease.wide, _stop_for(batch))
-        loop = asyncio.get_running_loop()
+        stop = _stop_for(batch)
+        run = Run(batch[0].model, parts, batch[0].outputs, lease.slots, lease.wide, stop)
         try:
-            outputs = await self._engine(run)
+            done = await self._engine(run)
         except asyncio.CancelledError:
             run.stop.say()
             _fail(batch, Unavailable("the server is shutting down"))
@@ -158,16 +172,16 @@ class Batcher:
         except Exception as error:  # noqa: BLE001 - whoever asked gets it, whatever it is
             _fail(batch, error)
         else:
-            compute_s = loop.time() - lease.began
-            self._learn(batch, lease, compute_s)
-            _share(batch, outputs, compute_s)
+            self._learn(batch, lease, done.seconds)
+            _share(batch, done.outputs, done.seconds)
         finally:
-            self._slots.give_back(lease, loop.time())
+            self._slots.give_back(lease, asyncio.get_running_loop().time())
             self._changed.set()
 
     def _learn(self, batch: Batch, lease: Lease, compute_s: float) -> None:
         model, size, images = batch[0].model, batch[0].size, sum(entry.rows for entry in batch)
-        if lease.wide or self._slots.abreast(lease, lease.began + compute_s):
+        now = asyncio.get_running_loop().time()
+        if lease.wide or self._slots.abreast(lease, now):
             self._pace.note(model, size, images, compute_s, lease.wide)
             beside = self._slots.processors // lease.slots
             self._benefit.note(model, size, images, compute_s, beside)

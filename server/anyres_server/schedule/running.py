@@ -9,11 +9,11 @@ from contextlib import asynccontextmanager, suppress
 
 from anyres_server import machine
 from anyres_server.allocator import Freed
-from anyres_server.model import Array
 from anyres_server.observe.events import Tell
 from anyres_server.routing.pace import Pace
-from anyres_server.schedule.batching import Batcher, Run, computed
+from anyres_server.schedule.batching import Batcher, Computed, Run, computed
 from anyres_server.schedule.queue import BatchPolicy
+from anyres_server.schedule.turns import Turns
 from anyres_server.settings.settings import Settings
 
 
@@ -21,22 +21,27 @@ from anyres_server.settings.settings import Settings
 async def scheduling(
     settings: Settings, networks: Executor, pace: Pace, tell: Tell
 ) -> AsyncIterator[Batcher]:
-    """A batcher that serves its queue until the block ends; then those who wait are answered."""
-    freed = Freed(settings.memory.keep_freed, machine.resident_bytes)
+    """A batcher that serves its queue until the block ends; then those who wait are answered.
 
-    def compute(run: Run) -> tuple[Array, ...]:
+    `networks` has a thread for every processor, and one for the run that waits for its turn.
+    """
+    processors = settings.compute.threads
+    freed, turns = Freed(settings.memory.keep_freed, machine.resident_bytes), Turns(processors)
+
+    def compute(run: Run) -> Computed:
         try:
-            return computed(run)
+            with turns.taken(run.slots):
+                return computed(run)
         finally:
             freed.look()
 
-    async def engine(run: Run) -> tuple[Array, ...]:
+    async def engine(run: Run) -> Computed:
         return await asyncio.get_running_loop().run_in_executor(networks, compute, run)
 
     policy = BatchPolicy(
         settings.batching.max_size, settings.batching.max_pixels, settings.batching.max_delay_s
     )
-    batcher = Batcher(engine, policy, pace, tell, processors=settings.compute.threads)
+    batcher = Batcher(engine, policy, pace, tell, processors=processors)
     async with freed.watched():
         task = asyncio.create_task(batcher.run())
         try:
