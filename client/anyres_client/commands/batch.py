@@ -60,7 +60,10 @@ def batch(
         int, typer.Option(min=1, help="How often an image is tried that a busy server refuses.")
     ] = 5,
     patience: Annotated[
-        float, typer.Option(min=0, help="Seconds to wait for a server that went away.")
+        float,
+        typer.Option(
+            min=0, help="Seconds to wait for a server that went away, or for a full Ray cluster."
+        ),
     ] = 300.0,
     restart: Annotated[
         bool, typer.Option("--restart", help="Forget the results of another job in that folder.")

@@ -190,6 +190,22 @@ def test_a_model_in_this_process_is_not_for_ray(photos: Path, tmp_path: Path, ca
 
 
 @needs_ray
+def test_what_the_server_says_at_once_is_said_before_a_cluster_is_begun(
+    runs: Runs, fake: Any, tmp_path: Path, free_address: str
+) -> None:
+    nowhere = {"TMPDIR": str(tmp_path / "tmp"), "RAY_TMPDIR": str(tmp_path / "tmp")}
+    ray = ("--engine", "ray")
+    (tmp_path / "tmp").mkdir()
+    nobody = runs.run(tmp_path / "out", *ray, "--server", free_address, **nowhere)
+    assert nobody == (2, f"anyres batch: no server answers ({free_address})\n")
+    code, told = runs.run(tmp_path / "out", *ray, "--model", "zone", **nowhere)
+    assert (code, told.count("\n")) == (2, 1)
+    assert "there is no model 'zone'; there are" in told
+    assert not list((tmp_path / "tmp").iterdir()), "where Ray keeps a cluster's files"
+    assert not (tmp_path / "out").exists()
+
+
+@needs_ray
 def test_ray_on_this_machine_writes_the_same_bytes_and_leaves_nothing(
     runs: Runs, tmp_path: Path, labels: Path
 ) -> None:
@@ -285,6 +301,34 @@ def processes_of(home: Path) -> list[str]:
 
 @needs_ray
 @pytest.mark.exhaustive
+def test_a_job_says_that_a_full_cluster_makes_it_wait_and_does_not_wait_for_ever(
+    runs: Runs, tmp_path: Path, two_nodes: subprocess.Popen[str]
+) -> None:
+    address = said(two_nodes)
+    say(two_nodes, "take")
+    assert said(two_nodes) == "taken"
+    cluster = ("--engine", "ray", "--ray-address", address, "--in-flight", 2)
+    full = f"Ray's cluster {address} has no processor for this job: 0 of its 2 are free"
+    code, told = runs.run(tmp_path / "out", *cluster, "--patience", 1, RAY_AUTH_MODE="disabled")
+    assert code == 2
+    assert told == (
+        f"{full}; waiting, for 1 s at most\nanyres batch: {full}, and was waited for (--patience)\n"
+    )
+    assert not (tmp_path / "out").exists()
+    job = runs.start(tmp_path / "out", *cluster, RAY_AUTH_MODE="disabled")
+    assert job.stderr is not None
+    assert job.stderr.readline() == f"{full}; waiting, for 300 s at most\n"
+    say(two_nodes, "free")
+    _, told = job.communicate(timeout=60)
+    assert told.splitlines()[-1].startswith("24 predicted, 0 done before, 1 failed")
+
+
+# What Ray's agents wait for where their machine's end is sudden: to tell somebody who is gone, too.
+AGENTS_S = 90
+
+
+@needs_ray
+@pytest.mark.exhaustive
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 @pytest.mark.parametrize("ended", [signal.SIGKILL, signal.SIGINT], ids=["kill -9", "Ctrl-C"])
 @pytest.mark.parametrize("kind", ["folder", "tar"])
@@ -303,7 +347,7 @@ def test_a_job_that_is_ended_leaves_no_process_and_goes_on_from_there(
     if ended == signal.SIGINT:
         assert (job.returncode, told.splitlines()[-1]) == (130, "anyres batch: interrupted")
     gate.opened.set()
-    until(lambda: not processes_of(runs.home))
+    until(lambda: not [each for each in processes_of(runs.home) if "agent" not in each.lower()])
     before = len(lines(tmp_path / "out"))
     assert 4 <= before < COUNT
     fake.refuse = lambda *_: None
@@ -313,10 +357,11 @@ def test_a_job_that_is_ended_leaves_no_process_and_goes_on_from_there(
     assert f"{COUNT - before} predicted, {before} done before, 1 failed" in told
     assert len(fake.requests) == COUNT - before + 1
     assert everything(tmp_path / "out", kind) == everything(tmp_path / "alone", kind)
+    until(lambda: not processes_of(runs.home), AGENTS_S)
 
 
-def until(true: Callable[[], bool]) -> None:
-    deadline = monotonic() + 60
+def until(true: Callable[[], bool], within_s: float = 60) -> None:
+    deadline = monotonic() + within_s
     while not true():
         assert monotonic() < deadline
         sleep(0.05)

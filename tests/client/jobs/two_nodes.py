@@ -2,13 +2,17 @@
 
 two_nodes -> its address          on standard output
 kill      -> killed               the second machine, without a word
+take      -> taken                every processor, for somebody else
+free      -> freed                them again
 the end of standard input         the end of the cluster
 """
 
 from __future__ import annotations
 
+import logging
 import sys
 
+import ray
 from ray.cluster_utils import Cluster
 
 STORE_BYTES = 100 * 2**20
@@ -21,10 +25,26 @@ def main() -> None:
     second = cluster.add_node(**machine)
     _say(cluster.address)
     for line in sys.stdin:
-        if line.strip() == "kill":
-            cluster.remove_node(second, allow_graceful=False)
-            _say("killed")
+        match line.strip():
+            case "kill":
+                cluster.remove_node(second, allow_graceful=False)
+                _say("killed")
+            case "take":
+                ray.init(cluster.address, log_to_driver=False, logging_level=logging.CRITICAL)
+                holds = [ray.remote(num_cpus=1)(_Other).remote() for _ in range(2)]
+                ray.get([each.here.remote() for each in holds])
+                _say("taken")
+            case "free":
+                ray.shutdown()
+                _say("freed")
     cluster.shutdown()
+
+
+class _Other:
+    """Holds a processor for as long as it is there."""
+
+    def here(self) -> None:
+        """Answers once it is."""
 
 
 def _say(line: str) -> None:

@@ -20,22 +20,26 @@ KNOCK_S = 5.0
 
 @asynccontextmanager
 async def on_ray(job: Job, connection: Connection, timeout_s: float) -> AsyncIterator[Engine]:
-    """The engine, on a cluster that is joined or begun; to be had before any server is asked.
+    """The engine, on a cluster that is joined or begun; before this process asks any server.
 
     Ray begins its processes by forks, which may hang where gRPC has threads already.
 
     Raises:
         InvalidRequest: the server is this process itself; or what connects from outside a cluster,
             which Ray Data does not.
-        Unavailable: there is no such cluster.
+        Unavailable: there is no such cluster, or it has nothing to spare.
+        ClientError: the server says at once that the job cannot be.
     """
     _check(connection, job.ray_address)
     await asyncio.to_thread(_knock, job.ray_address)
     _tell(alone=job.ray_address is None)
-    from anyres_client.jobs.engines.ray_data import RayData, join, leave
+    from anyres_client.jobs.engines.asking_first import ask_first
+    from anyres_client.jobs.engines.ray_data import RayData, join, leave, turn
 
+    await ask_first(job, connection)
     try:
         await asyncio.to_thread(join, job)
+        await turn(job)
         yield RayData(connection, timeout_s)
     finally:
         await asyncio.to_thread(leave)

@@ -16,6 +16,7 @@ import pickle
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import ray
@@ -32,6 +33,9 @@ from anyres_client.jobs.job import Job
 PARCEL = 4  # images for each that a worker has under way: what a task costs is shared by them
 WAVE = 1024  # parcels; Ray Data wants to know all of a data set before it begins
 SMALLEST_STORE = 2**27  # bytes of shared memory; Ray wants some
+LOOK_S, TELL_S = 1.0, 10.0  # how often to look for a processor, and when to say so
+
+log = logging.getLogger(__name__)
 
 
 def join(job: Job) -> None:
@@ -52,6 +56,37 @@ def join(job: Job) -> None:
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
+
+
+async def turn(job: Job) -> None:
+    """Wait until a cluster of others lets something of this job run: a task that does nothing.
+
+    Ray itself would wait for ever, and say nothing.
+
+    Raises:
+        Unavailable: it did not, for as long as the job is patient.
+    """
+    if job.ray_address is None:
+        return
+    first, began, told = ray.remote(num_cpus=1)(_nothing).remote(), monotonic(), False
+    while not (await asyncio.to_thread(ray.wait, [first], timeout=LOOK_S))[0]:
+        waited = monotonic() - began
+        if waited >= TELL_S + job.patience_s:
+            ray.cancel(first)
+            raise Unavailable(f"{_no_processor(job)}, and was waited for (--patience)")
+        if waited >= TELL_S and not told:
+            log.warning("%s; waiting, for %g s at most", _no_processor(job), job.patience_s)
+            told = True
+
+
+def _nothing() -> None:
+    """What shows that something runs."""
+
+
+def _no_processor(job: Job) -> str:
+    there, free = ray.cluster_resources(), ray.available_resources()
+    processors = f"{free.get('CPU', 0):g} of its {there.get('CPU', 0):g} are free"
+    return f"Ray's cluster {job.ray_address} has no processor for this job: {processors}"
 
 
 def leave() -> None:
