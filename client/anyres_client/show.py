@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -14,11 +15,13 @@ from rich.text import Text
 
 from anyres_client.answers import Estimate, ModelSummary, Size, percent, size_text
 from anyres_client.doctor import Finding
+from anyres_client.errors import InvalidRequest
 from anyres_client.prediction import Prediction
+from anyres_client.printable import printable
 from anyres_proto.card import AxisContract, Card
 
 Done = Sequence[tuple[Path, Prediction]]
-Estimates = Sequence[tuple[Size, Estimate]]
+Estimates = Sequence[tuple[Size, Estimate | InvalidRequest]]  # or why there can be none
 
 STATES = {"ok": "green", "missing": "yellow", "broken": "bold red"}
 WIDEST = 100  # columns; longer lines are hard to read, however wide the screen
@@ -78,7 +81,7 @@ def models_as_table(models: Sequence[ModelSummary]) -> None:
         table.add_column(heading, overflow="fold")
     for model in models:
         state = "ready" if model.ready else "not ready"
-        trouble = f"; a newer file is not served: {model.reason}" if model.reason else ""
+        trouble = f"; not all is served: {model.reason}" if model.reason else ""
         what = model.sizes + trouble if model.ready else model.reason
         versions = ", ".join(model.versions)
         table.add_row(*map(Text, (model.name, versions, model.task, state, what)))
@@ -91,29 +94,45 @@ def models_as_json(models: Sequence[ModelSummary]) -> None:
 
 
 def estimates_as_table(estimates: Estimates) -> None:
-    """One row a size; one that would be refused says why."""
+    """One row a size; why one would be refused goes to standard error."""
     table = Table(box=None, pad_edge=False)
     for heading in ("size", "route", "grid", "GMACs", "memory", "seconds"):
         table.add_column(heading, justify="left" if heading == "route" else "right")
-    table.add_column("", overflow="fold")
     for size, found in estimates:
-        tiles = f", {found.pieces} tiles" if found.route == "tiled" else ""
-        table.add_row(
-            size_text(size),
-            found.route + tiles,
-            size_text(found.grid_size),
-            f"{found.macs / 1e9:,.2f}",
-            f"{found.activation_bytes / 2**20:,.0f} MiB",
-            "" if found.compute_s is None else f"{found.compute_s:,.3f}",
-            Text(found.reason),
-        )
+        table.add_row(size_text(size), *_estimate(found))
     _print(table)
+    for size, found in estimates:
+        if reason := refusal(found):
+            said = printable(" ".join(reason.split()))
+            sys.stderr.write(f"anyres estimate: {size_text(size)}: {said}\n")
+
+
+def _estimate(found: Estimate | InvalidRequest) -> Sequence[str]:
+    if isinstance(found, InvalidRequest):
+        return ("refused",)
+    tiles = f", {found.pieces} tiles" if found.route == "tiled" else ""
+    return (
+        found.route + tiles,
+        size_text(found.grid_size),
+        f"{found.macs / 1e9:,.2f}",
+        f"{found.activation_bytes / 2**20:,.0f} MiB",
+        "" if found.compute_s is None else f"{found.compute_s:,.3f}",
+    )
+
+
+def refusal(found: Estimate | InvalidRequest) -> str:
+    """Why an image of a size would be refused; empty where it would not."""
+    return str(found) if isinstance(found, InvalidRequest) else found.reason
 
 
 def estimates_as_json(estimates: Estimates) -> None:
-    """One line a size."""
+    """One line a size; one that the model does not take has its route and reason alone."""
     for (height, width), found in estimates:
-        line = {"width": width, "height": height, **dataclasses.asdict(found)}
+        line: dict[str, Any] = {"width": width, "height": height}
+        if isinstance(found, InvalidRequest):
+            line |= {"route": "refused", "reason": str(found)}
+        else:
+            line |= dataclasses.asdict(found)
         sys.stdout.write(json.dumps(line) + "\n")
 
 
@@ -158,6 +177,8 @@ def _answers(card: Card) -> str:
     if not card.output.dense:
         return "one for the whole image"
     height, width = card.output.stride
+    if height == width == 1:
+        return "one for every pixel"
     return f"one every {height} x {width} pixels"
 
 

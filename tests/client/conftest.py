@@ -69,6 +69,9 @@ def reductions(values: NDArray[np.float32], k: int) -> dict[int, NDArray[Any]]:
     }
 
 
+UNLUCKY = 13  # a width that no model takes
+
+
 def upright(image: pb.Image) -> NDArray[np.uint8]:
     if image.HasField("tensor"):
         pixels = to_array(image.tensor)
@@ -132,6 +135,8 @@ class Fake(pb_grpc.DensePredictionServiceServicer):
         self, request: pb.EstimateCostRequest, context: grpc.ServicerContext
     ) -> pb.EstimateCostResponse:
         size = request.image_size
+        if size.width == UNLUCKY:
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"it takes no\nwidth of {UNLUCKY}")
         return pb.EstimateCostResponse(
             route=pb.ROUTE_REFUSED,
             grid_size=size,

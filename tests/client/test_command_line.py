@@ -438,10 +438,10 @@ def test_ctrl_c_ends_a_command_with_one_line(fake: Any, photo: Path) -> None:
 
 
 def test_an_estimate_is_a_row_a_size(anyres: Any) -> None:
-    code, out, _ = anyres("estimate", "40x30", "4000x3000", "--model", "zones")
+    code, out, err = anyres("estimate", "40x30", "4000x3000", "--model", "zones")
     lines = [line.split() for line in out.splitlines()]
     assert lines[1][:3] == ["40x30", "refused", "40x30"]
-    assert lines[2][-1] == "big"
+    assert err.splitlines() == ["anyres estimate: 40x30: big", "anyres estimate: 4000x3000: big"]
     assert code == 2  # the fake refuses every size
 
 
@@ -450,6 +450,26 @@ def test_an_estimate_as_json_is_a_line_a_size(anyres: Any) -> None:
     first, second = map(json.loads, out.splitlines())
     assert (first["width"], first["height"], first["macs"]) == (40, 30, 30040)
     assert (second["width"], second["height"], second["reason"]) == (50, 60, "big")
+
+
+def test_a_size_that_the_model_does_not_take_hides_no_other(anyres: Any, fake: Any) -> None:
+    words = ("estimate", "40x30", "13x30", "42x30", "--model", "zones")
+    code, out, err = anyres(*words)
+    assert code == 2
+    rows = [line.split()[:3] for line in out.splitlines()[1:]]
+    assert rows == [
+        ["40x30", "refused", "40x30"],
+        ["13x30", "refused"],
+        ["42x30", "refused", "42x30"],
+    ]
+    assert f"anyres estimate: 13x30: it takes no width of 13 ({fake.address})" in err.splitlines()
+    code, out, err = anyres(*words, "--json")
+    assert (code, err) == (2, "")
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert [line["width"] for line in lines] == [40, 13, 42]
+    assert [line["route"] for line in lines] == ["refused"] * 3
+    assert ["macs" in line for line in lines] == [True, False, True]
+    assert "takes no" in lines[1]["reason"]
 
 
 @pytest.mark.parametrize("size", ["40", "x30", "40x", "0x30", "40x-1", "axb"])

@@ -49,7 +49,7 @@ async def test_that_a_version_is_missing_is_said_once(serve: Any, three: Path, c
         repository = running.server.repository
         for _ in range(3):
             await repository.refresh()
-        said = "version 3 is asked for and not there; there are: 1, 2, 10"
+        said = "the settings ask for version 3, which is not there; there are: 1, 2, 10"
         assert caplog.text.count(said) == 1
         with pytest.raises(ModelBroken, match=said):
             repository.get("net")
@@ -104,7 +104,11 @@ async def test_a_wish_for_versions_that_cannot_be_served_takes_none_out_of_servi
         await repository.refresh()
         assert repository.get("net") is before
         assert isinstance(repository.get("net", "1"), Model)
-        why = "is not an ONNX model" if wish == "[2]" else "version 7 is asked for and not there"
+        why = (
+            "is not an ONNX model"
+            if wish == "[2]"
+            else "the settings ask for version 7, which is not there"
+        )
         assert why in repository.trouble("net", "10")
         (shown,) = (await running.stub.ListModels(pb.ListModelsRequest())).models
         assert (shown.ready, why in shown.reason) == (True, True)

@@ -21,17 +21,25 @@ def estimate(
 ) -> None:
     """Say what images of some sizes would cost a server, without running them.
 
-    A size that the server would refuse is said so; the exit code is 2 then.
+    A size that the server would refuse is shown as such, and why on standard error; the exit code
+    is 2 then.
 
     Example: anyres estimate 4000x3000 --model climate_unet
     """
-    from anyres_client.answers import size_of
+    from anyres_client.answers import Estimate, Size, size_of
     from anyres_client.client import Client
-    from anyres_client.show import estimates_as_json, estimates_as_table
+    from anyres_client.errors import InvalidRequest
+    from anyres_client.show import Estimates, estimates_as_json, estimates_as_table, refusal
+
+    def asked(client: Client, size: Size) -> Estimate | InvalidRequest:
+        try:
+            return client.estimate(model, size)
+        except InvalidRequest as error:
+            return error
 
     wanted = [size_of(text) for text in sizes]
     with Client(connecting.connection()) as client:
-        found = [(size, client.estimate(model, size)) for size in wanted]
+        found: Estimates = [(size, asked(client, size)) for size in wanted]
     (estimates_as_json if as_json else estimates_as_table)(found)
-    if any(answer.route == "refused" for _, answer in found):
+    if any(refusal(answer) for _, answer in found):
         raise typer.Exit(2)

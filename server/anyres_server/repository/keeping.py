@@ -169,7 +169,7 @@ def _taken(found: Found, before: Held | None, made: Entry) -> Held:
 def _absent(name: str, version: str, found: tuple[Found, ...], before: Held | None) -> Held:
     """A version that is asked for and not there, listed so that somebody sees it."""
     there = ", ".join(each.version for each in found)
-    why = f"version {version} is asked for and not there; there are: {there}"
+    why = f"the settings ask for version {version}, which is not there; there are: {there}"
     if before is None or _reason(before) != why:
         log.warning("model %s: %s", name, why)
     return Held(found[-1], Broken(name, version, why))
