@@ -165,7 +165,9 @@ function scale() {
   ramp.style.background = `linear-gradient(to right, ${INFERNO.map((c) => `rgb(${c})`)})`;
   const most = kind === "heat" ? view.heat.peak : 1;
   const what = kind === "heat" ? `how probable ${view.heat.name} is` : "how sure the model is";
-  bar.append(node("span", what), node("b", "0 %"), ramp, node("b", percent(most)));
+  const range = node("span", "", "range");
+  range.append(node("b", "0 %"), ramp, node("b", percent(most)));
+  bar.append(node("span", what), range);
   return bar;
 }
 
