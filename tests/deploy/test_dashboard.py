@@ -130,3 +130,9 @@ def test_prometheus_looks_where_compose_runs_servers() -> None:
 
 def _serves(service: Mapping[str, Any]) -> bool:
     return bool(service.get("build", {}).get("target") == "server")
+
+
+def test_units_of_our_own_leave_the_space_before_them_to_grafana() -> None:
+    units = {panel["fieldConfig"]["defaults"]["unit"] for panel in PANELS}
+    ours = {unit for unit in units if unit.startswith("suffix:")}
+    assert ours == {"suffix:MP/s", "suffix:MP", "suffix:/s", "suffix:/min"}
