@@ -23,6 +23,7 @@ from anyres_server.engine.bare import Way, open_bare, ways, wide_ways
 from anyres_server.machine import processors
 
 TURNS = 9  # odd, so that one of them is the median
+EACH = 4  # requests of a client in a lap, at least: its beginning and its end are not like the rest
 TRIALS = 3  # of each way
 TRIED = 4  # requests of one client, for each
 REQUEST_S = 0.003  # about what any request takes, however small its image
@@ -127,7 +128,7 @@ def _lap_length(path: Path, work: Work, clients: int, seconds: float) -> int:
         network(images.input(done), names)
         done += 1
     pace = max((perf_counter() - began) / done, REQUEST_S)
-    return min(len(work.sizes), max(2 * clients, round(seconds / pace)))
+    return min(len(work.sizes), max(EACH * clients, round(seconds / pace)))
 
 
 def _pairs(count: int, alone: tuple[Lap, ...], seconds: float) -> int:
