@@ -19,6 +19,7 @@ from anyres_client.jobs import sources
 from anyres_client.picture import Picture
 from anyres_client.prediction import Prediction
 from anyres_client.printable import printable
+from anyres_client.saving import check_suffix
 
 Told: TypeAlias = Callable[[float | None], None]
 
@@ -121,7 +122,12 @@ def saved(order: Order) -> list[Path]:
 
 
 def _picture(photo: Path) -> Picture:
-    return sys.stdin.buffer.read() if photo == STANDARD else photo
+    """What is asked about; a pipe in a folder would be waited for, for ever."""
+    if photo == STANDARD:
+        return sys.stdin.buffer.read()
+    if photo.is_fifo():
+        raise InvalidRequest("it is no regular file; - reads from standard input")
+    return photo
 
 
 def _target(order: Order, photo: Path) -> Path:
@@ -155,6 +161,9 @@ def _check(order: Order) -> None:
         raise InvalidRequest("--overlay needs --save with a file or a folder to write to")
     if order.format and (order.save is None or (order.save.suffix and not order.into_folder)):
         raise InvalidRequest("--format needs --save with a folder, or with - for standard output")
+    if order.save is not None:
+        to_file = order.save != STANDARD and not order.into_folder
+        check_suffix(order.save.suffix if to_file else order.suffix, drawn=order.overlay)
     if list(order.photos).count(STANDARD) > 1:
         raise InvalidRequest("standard input is read once: - stands twice among the photos")
     if order.save is None or len(order.photos) == 1:

@@ -48,10 +48,7 @@ def encoded(contents: Contents, suffix: str) -> bytes:
 
 def encoded_drawing(draw: Callable[[], Image.Image], suffix: str) -> bytes:
     """A drawing as a file with this suffix; nothing is drawn that cannot be written."""
-    kind = Image.registered_extensions().get(suffix.lower())
-    if kind not in DRAWING_KINDS:
-        raise InvalidRequest(f"cannot save an overlay as {suffix}: it can be {_drawings()}")
-    file = BytesIO()
+    kind, file = _drawing_kind(suffix), BytesIO()
     draw().save(file, kind, quality=92)
     return file.getvalue()
 
@@ -62,6 +59,25 @@ def write_drawing(draw: Callable[[], Image.Image], path: str | PathLike[str]) ->
     contents = encoded_drawing(draw, target.suffix)
     with replacing(target) as file:
         file.write(contents)
+
+
+def check_suffix(suffix: str, *, drawn: bool) -> None:
+    """Refuse a suffix that nothing can be written with, before anything is predicted.
+
+    Raises:
+        InvalidRequest: it is none of those that there are.
+    """
+    if drawn:
+        _drawing_kind(suffix)
+    else:
+        _writer(suffix, suffix)
+
+
+def _drawing_kind(suffix: str) -> str:
+    kind = Image.registered_extensions().get(suffix.lower())
+    if kind not in DRAWING_KINDS:
+        raise InvalidRequest(f"cannot save an overlay as {suffix}: it can be {_drawings()}")
+    return kind
 
 
 def png(classes: NDArray[Any], palette: NDArray[np.uint8]) -> bytes:

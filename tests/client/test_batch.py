@@ -217,6 +217,16 @@ def test_links_that_go_in_circles_or_nowhere_do_no_harm(batch: Any, folder: Path
     assert "6 predicted, 0 done before, 2 failed" in told
 
 
+@pytest.mark.parametrize("source", ["empty", "photos/*.gif"])
+def test_a_source_without_any_image_is_no_success(
+    tmp_path: Path, folder: Path, fake: Any, capsys: Any, source: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    words = ["batch", f"{tmp_path}/{source}", "--out", f"{tmp_path}/out", "--server", fake.address]
+    assert main([*words, "--model", "zones"]) == 2
+    assert capsys.readouterr().err == f"anyres batch: there is no image in {tmp_path}/{source}\n"
+
+
 def test_an_output_that_is_a_file_is_one_clear_line(batch: Any, out: Path) -> None:
     out.write_text("in the way")
     code, told = batch()

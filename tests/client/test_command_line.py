@@ -252,14 +252,38 @@ def test_what_was_saved_is_opened(
         (["photo.png", "other.png", "--save", "-"], "standard output takes one"),
         (["-", "-"], "standard input is read once"),
         (["photo.png", "--save", "-", "--format", "doc"], "cannot save as .doc"),
+        (["photo.png", "photo.png", "--save", "r", "--format", "doc"], "cannot save as .doc"),
+        (["photo.png", "--save", "r.jpg"], "cannot save as .jpg"),
+        (["photo.png", "--save", "r.npz", "--overlay"], "cannot save an overlay as .npz"),
     ],
 )
-def test_ways_in_and_out_that_cannot_be_are_told(
-    anyres: Any, photo: Path, monkeypatch: Any, words: list[str], said: str
+def test_ways_in_and_out_that_cannot_be_are_told_before_anything_is_asked(
+    anyres: Any, fake: Any, photo: Path, monkeypatch: Any, words: list[str], said: str
 ) -> None:
     monkeypatch.chdir(photo.parent)
     code, _, err = anyres("predict", *words, "--model", "zones")
     assert (code, said in one_line(err)) == (2, True)
+    assert not fake.requests
+
+
+def test_a_pipe_in_a_folder_is_not_waited_for(anyres: Any, photo: Path) -> None:
+    os.mkfifo(photo.with_name("pipe.png"))
+    code, out, err = anyres("predict", photo.parent, "--model", "zones")
+    assert code == 2
+    assert "pipe.png: it is no regular file" in one_line(err)
+    assert photo.name in out
+
+
+def test_nothing_that_opens_a_picture_is_one_line(
+    anyres: Any, photo: Path, tmp_path: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr("typer.launch", lambda path: 1)
+    words = ("predict", photo, "--model", "zones", "--open", "--save", tmp_path / "r.png")
+    code, _, err = anyres(*words)
+    assert (code, (tmp_path / "r.png").is_file()) == (2, True)
+    assert (
+        one_line(err) == f"anyres predict: no program here opens {tmp_path}/r.png, which is saved"
+    )
 
 
 def test_photos_of_one_stem_are_saved_side_by_side(

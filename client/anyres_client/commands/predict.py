@@ -100,6 +100,7 @@ def predict(
         (predictions_as_json if as_json else predictions_as_table)(done)
     if open_:
         for path in saved(order):
-            typer.launch(str(path))
+            if path.exists() and typer.launch(str(path)):
+                raise typer.BadParameter(f"no program here opens {path}, which is saved")
     if failed:
         raise typer.Exit(2)

@@ -11,7 +11,7 @@ from threading import Thread
 from anyres_client.async_client import AsyncClient
 from anyres_client.bar import Bar
 from anyres_client.connection import Connection
-from anyres_client.errors import ClientError
+from anyres_client.errors import ClientError, InvalidRequest
 from anyres_client.jobs import sources
 from anyres_client.jobs.job import Job, Outcome, Summary
 from anyres_client.jobs.running import run
@@ -55,10 +55,12 @@ async def run_with_progress(
     """Run a job and show it.
 
     Raises:
-        ClientError: see `anyres_client.jobs.running.run`.
+        ClientError: see `anyres_client.jobs.running.run`; InvalidRequest where there is no image.
     """
     async with AsyncClient(connection, timeout=timeout_s) as client:
         summary, watched = await shown(job, client)
+    if not (summary.done or summary.skipped or summary.failed):
+        raise InvalidRequest(f"there is no image in {job.source}")
     _tell(job, summary, watched, as_json=as_json)
     return summary
 
