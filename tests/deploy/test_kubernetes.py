@@ -42,7 +42,7 @@ def test_kubernetes_takes_every_document(document: Document, release: str) -> No
 
 def test_all_files_are_used() -> None:
     said = yaml.safe_load((KUBERNETES / "kustomization.yaml").read_text())
-    apart = {"kustomization.yaml", "prometheus-adapter.yaml"}
+    apart = {"kustomization.yaml", "prometheus-adapter.yaml", "pod-monitor.yaml"}
     assert {file.name for file in KUBERNETES.iterdir()} == {*said["resources"], *apart}
 
 
@@ -122,6 +122,18 @@ def test_the_autoscalers_metric_is_what_the_rule_makes_of_a_servers() -> None:
     assert metric["pods"]["metric"]["name"] == rule["name"]["as"]
     assert rule["seriesQuery"].startswith("anyres_backlog_pixels{")
     assert rule["metricsQuery"].endswith("/ 1e6")  # megapixels of pixels
+
+
+def test_prometheus_is_told_where_the_servers_tell_their_metrics() -> None:
+    (monitor,) = read(KUBERNETES / "pod-monitor.yaml")
+    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+    (port,) = (one for one in SERVER["ports"] if one["name"] == endpoint["port"])
+    assert POD["metadata"]["annotations"] == {
+        "prometheus.io/scrape": "true",
+        "prometheus.io/port": str(port["containerPort"]),
+    }
+    chosen = monitor["spec"]["selector"]["matchLabels"]
+    assert chosen.items() <= POD["metadata"]["labels"].items()
 
 
 def test_ports_that_a_policy_opens_are_the_containers() -> None:
