@@ -15,7 +15,7 @@ from anyres_client.jobs.items import Found, Item, Unusable
 from anyres_client.jobs.job import Job
 from anyres_client.jobs.journal import Line
 from anyres_client.jobs.patience import Patience
-from anyres_client.jobs.scores import counts, label
+from anyres_client.jobs.scores import Label, counts, label
 from anyres_client.jobs.sinks import Files
 from anyres_client.prediction import Prediction
 
@@ -53,13 +53,13 @@ class Question:
         if isinstance(each, Unusable):
             return Failure(each.name, InvalidRequest(each.reason))
         try:
-            encoded = await asyncio.to_thread(each.read)
+            encoded, true = await asyncio.to_thread(self._read, each)
             prediction = await patience.ask(
                 lambda: client.predict(
                     encoded, model=self.job.model, version=self.version, output=self._outputs
                 )
             )
-            return await asyncio.to_thread(self._answer, each, encoded, prediction)
+            return await asyncio.to_thread(self._answer, each, encoded, true, prediction)
         except ClientError as error:
             return Failure(each.name, error)
 
@@ -67,11 +67,17 @@ class Question:
     def _outputs(self) -> tuple[str, ...]:
         return ("classes", "overlay") if self.job.overlay else ("classes",)
 
-    def _answer(self, item: Item, encoded: bytes, prediction: Prediction) -> Answer:
+    def _read(self, item: Item) -> tuple[bytes, Label | None]:
+        """An image and its label, without which nobody need be asked."""
+        labels = self.job.labels
+        return item.read(), None if labels is None else label(labels, item.name)
+
+    def _answer(
+        self, item: Item, encoded: bytes, true: Label | None, prediction: Prediction
+    ) -> Answer:
         line: dict[str, Any] = {"file": item.name, "stamp": item.stamp}
         line |= prediction.summary(shares=10)
-        if self.job.labels is not None:
-            true = label(self.job.labels, item.name)
+        if true is not None:
             line["counts"] = counts(true, prediction.to_image_size())
         files = {"classes.png": prediction.encoded(".png")}
         if self.job.overlay:

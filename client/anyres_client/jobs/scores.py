@@ -25,6 +25,7 @@ BROKEN = (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBom
 IGNORED = 255  # a label that says nothing, by the convention of the Pascal VOC
 
 Counts: TypeAlias = list[tuple[int, int, int]]  # label, class, cells
+Label: TypeAlias = NDArray[np.integer[Any]]  # (height, width)
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,8 @@ class Scores:
     pixel_accuracy: float
 
 
-def label(folder: Path, name: str) -> NDArray[np.integer[Any]]:
-    """The true classes of an image, (height, width): a PNG of its name, with any suffix.
+def label(folder: Path, name: str) -> Label:
+    """The true classes of an image: a PNG of its name, with any suffix.
 
     Raises:
         InvalidRequest: there is none, or it holds colours.
