@@ -95,9 +95,11 @@ def _known(name: str, version: str, cards: Cards) -> Flow[Card]:
 
 
 def _only_model() -> Flow[str]:
-    ready = [model.name for model in (yield from models()) if model.ready]
+    every = yield from models()
+    ready = [model.name for model in every if model.ready]
     if not ready:
-        raise ModelNotFound("the server has no model that is ready")
+        why = "; ".join(f"{model.name}: {model.reason}" for model in every) or "it has none"
+        raise ModelNotFound(f"the server has no model that is ready ({why})")
     if len(ready) > 1:
         raise InvalidRequest(f"name the model: the server has {', '.join(ready)}")
     return ready[0]

@@ -30,8 +30,9 @@ def predict_scan(
         TaskProgressColumn(),
         TimeRemainingColumn(),
     )
-    began = perf_counter()
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    began, console = perf_counter(), Console(stderr=True)
+    hidden = not console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=hidden) as bar:
         task = bar.add_task(photo.name, total=None)
 
         def told(there: int, cells: int) -> None:

@@ -66,8 +66,11 @@ def drawn(film: Film, client: Client, report: Callable[[int], None] = lambda pix
 
     Raises:
         ClientError: the server refused a frame, or is not there.
-        InvalidRequest: the source is no video, or the target cannot be written.
+        InvalidRequest: the source is no video, or the target is it, or cannot be written.
     """
+    there = film.source.exists() and film.target.exists()
+    if there and film.target.samefile(film.source):
+        raise InvalidRequest(f"{film.target} is the video itself: name another file to write")
     unfinished = film.target.with_name(f"{TEMPORARY}{film.target.name}")
     try:
         with _opened(film.source) as given, av.open(str(unfinished), "w") as made:
@@ -76,7 +79,7 @@ def drawn(film: Film, client: Client, report: Callable[[int], None] = lambda pix
     except (av.FFmpegError, ValueError, OSError) as error:
         if isinstance(error, InvalidRequest):
             raise
-        raise InvalidRequest(f"{film.target} cannot be written: {error}") from error
+        raise InvalidRequest(f"{film.target} cannot be written: {_why(error)}") from error
     finally:
         unfinished.unlink(missing_ok=True)
     return count
@@ -147,7 +150,12 @@ def _opened(source: Path) -> InputContainer:
     try:
         return av.open(str(source))
     except (av.FFmpegError, OSError) as error:
-        raise InvalidRequest(f"{source} cannot be read as a video: {error}") from error
+        raise InvalidRequest(f"{source} cannot be read as a video: {_why(error)}") from error
+
+
+def _why(error: Exception) -> str:
+    """What FFmpeg says, without its number and the file's name, which stands before it."""
+    return str(getattr(error, "strerror", None) or error)
 
 
 def _video(given: InputContainer, source: Path) -> VideoStream:

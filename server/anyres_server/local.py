@@ -51,6 +51,9 @@ def local(models: Path) -> Iterator[LocalServer]:
         with LocalServer(_settings(models)) as server:
             yield server
         return
+    if models.suffix != ".onnx":
+        said = f"--local takes an .onnx file, or a folder of models; got {models.name}"
+        raise CallFailed(Problem.INVALID_REQUEST, said)
     with folder_of(models) as folder, LocalServer(_settings(folder)) as server:
         yield server
 

@@ -140,11 +140,14 @@ def test_no_thread_is_left_behind(connection: Connection) -> None:
     assert not {name for name in left if not name.startswith("asyncio")}
 
 
-def test_a_file_that_is_not_there_and_a_wrong_setting_are_told(
+def test_a_file_that_is_not_there_or_no_model_and_a_wrong_setting_are_told(
     tmp_path: Path, connection: Connection, monkeypatch: Any
 ) -> None:
     with pytest.raises(InvalidRequest, match=r"there is no file or folder .*nowhere\.onnx"):
         Client(local_connection(tmp_path / "nowhere.onnx")).models()
+    (tmp_path / "photo.png").write_bytes(b"")
+    with pytest.raises(InvalidRequest, match=r"takes an \.onnx file.* got photo\.png"):
+        Client(local_connection(tmp_path / "photo.png")).models()
     monkeypatch.setenv("ANYRES_COMPUTE_THREADS", "many")
     with pytest.raises(InvalidRequest, match=r"ANYRES_COMPUTE_THREADS: compute\.threads: expected"):
         Client(connection).models()

@@ -84,7 +84,9 @@ def test_the_model_must_be_named_where_there_are_several(ask: Any, photo: Path) 
 
 def test_no_ready_model_is_said(ask: Any, fake: Any, photo: Path) -> None:
     fake.models = ("broken",)
-    with pytest.raises(ModelNotFound, match="no model that is ready"):
+    with pytest.raises(
+        ModelNotFound, match=r"no model that is ready \(broken: the file is no ONNX"
+    ):
         ask("predict", photo)
 
 

@@ -89,6 +89,8 @@ def test_a_frame_that_is_refused_leaves_no_file(fake: Any, tmp_path: Path, capsy
     [
         ("text.mp4", "out.mp4", "text.mp4 cannot be read as a video"),
         ("nowhere.mp4", "out.mp4", "nowhere.mp4 cannot be read as a video"),
+        ("nowhere.mp4", "in.mp4", "nowhere.mp4 cannot be read as a video: No such file"),
+        ("in.mp4", "./in.mp4", "in.mp4 is the video itself"),
         ("in.mp4", "out.doc", "out.doc cannot be written"),
         ("in.mp4", "deep/out.mp4", "out.mp4 cannot be written"),
     ],
