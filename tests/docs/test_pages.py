@@ -41,6 +41,7 @@ NOT_RUN = {
     ("docs/deploy.md", "needs a container engine"): 9,
     ("docs/start.md", "it takes minutes, and makes what all pages are run with"): 1,
     ("docs/tutorials/folder.md", "needs a cluster"): 1,
+    ("docs/tutorials/gigapixel.md", "it takes minutes, and a scan of 900 megapixels"): 1,
     ("docs/tutorials/kubernetes.md", "needs a container engine"): 1,
     ("docs/tutorials/kubernetes.md", "needs a cluster"): 7,
     ("docs/web.md", "tests/client/web takes this page through in a browser"): 1,
