@@ -42,23 +42,19 @@ ORDER = (
     *("models", "estimate", "predict", "batch", "watch", "video", "web", "doctor"),
 )
 
-# Third-party module -> the extra that installs it.
+# Extra -> the third-party modules that it brings. Of several, a part's own is named, or the first.
 EXTRAS = {
-    "torch": "exporter",
-    "onnxscript": "exporter",
-    "safetensors": "exporter",
-    "onnxruntime": "server",
-    "grpc_reflection": "server",
-    "opentelemetry": "server",
-    "prometheus_client": "server",
-    "pyvips": "server",
-    "watchfiles": "server",
-    "onnx": "analyzer",
-    "jinja2": "report",
-    "pyarrow": "parquet",
-    "av": "video",
-    "gradio": "web",
-    "ray": "ray",
+    "analyzer": ("onnx",),
+    "server": (
+        *("onnx", "onnxruntime", "cryptography", "grpc_reflection", "opentelemetry"),
+        *("prometheus_client", "pyvips", "tomlkit", "watchfiles"),
+    ),
+    "exporter": ("onnx", "onnxruntime", "onnxscript", "safetensors", "torch"),
+    "report": ("jinja2",),
+    "parquet": ("pyarrow",),
+    "video": ("av",),
+    "web": ("gradio",),
+    "ray": ("ray",),
 }
 
 COMPLETING = "_ANYRES_COMPLETE"  # how a shell asks us, by the script that these install or show
@@ -87,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         code = 130
     except Exception as error:  # noqa: BLE001 - the boundary: whatever happened becomes one line
-        return _answer(speaker, error)
+        return _answer(speaker, error, _part(points[called]) if called else "")
     if code == 130:  # typer turns Ctrl-C into this code without a word
         _say(f"{speaker}: interrupted")
     return code if isinstance(code, int) else 0
@@ -174,8 +170,13 @@ def _load(point: EntryPoint) -> Command | typer.Typer:
     try:
         command: Command | typer.Typer = point.load()
     except (ImportError, AttributeError) as error:
-        return _stand_in(error)
+        return _stand_in(error, _part(point))
     return command
+
+
+def _part(point: EntryPoint) -> str:
+    """`server` of `anyres_server.commands.serve`."""
+    return point.module.partition(".")[0].removeprefix("anyres_")
 
 
 def _name(point: EntryPoint) -> Command:
@@ -183,11 +184,12 @@ def _name(point: EntryPoint) -> Command:
     return lambda: None
 
 
-def _stand_in(reason: Exception) -> Command:
+def _stand_in(reason: Exception, part: str) -> Command:
     def unavailable(context: typer.Context) -> NoReturn:
         raise reason
 
-    unavailable.__doc__ = f"(cannot be loaded: {_sentence(reason) if _extra(reason) else reason})"
+    said = _sentence(reason, part) if _extra(reason, part) else reason
+    unavailable.__doc__ = f"(cannot be loaded: {said})"
     return unavailable
 
 
@@ -202,17 +204,17 @@ def _plain(text: str) -> str:
     return text.replace("[", r"\[")
 
 
-def _answer(speaker: str, error: Exception) -> int:
+def _answer(speaker: str, error: Exception, part: str) -> int:
     if os.environ.get("ANYRES_TRACEBACK"):
         traceback.print_exception(error)
-    _say(f"{speaker}: {_sentence(error)}")
+    _say(f"{speaker}: {_sentence(error, part)}")
     wrong_call = isinstance(error, typer.TyperException | ClientError)
-    return 2 if wrong_call or _extra(error) else 1
+    return 2 if wrong_call or _extra(error, part) else 1
 
 
-def _sentence(error: Exception) -> str:
+def _sentence(error: Exception, part: str) -> str:
     """What to tell the caller; one line, however the error wrote it."""
-    if extra := _extra(error):
+    if extra := _extra(error, part):
         install = f"pip install 'anyres[{extra}]'"
         return f"this needs {_module(error)}, which is not installed: {install}"
     if isinstance(error, typer.BadParameter) and not (error.param or error.param_hint):
@@ -225,8 +227,11 @@ def _sentence(error: Exception) -> str:
     return f"this is a bug: {what} (run again with ANYRES_TRACEBACK=1 to see where)"
 
 
-def _extra(error: Exception) -> str | None:
-    return EXTRAS.get(_module(error)) if isinstance(error, ModuleNotFoundError) else None
+def _extra(error: Exception, part: str) -> str | None:
+    """What to install: the part's own extra, where that brings the module that is missing."""
+    missing = _module(error) if isinstance(error, ModuleNotFoundError) else ""
+    brought = [extra for extra, modules in EXTRAS.items() if missing in modules]
+    return part if part in brought else next(iter(brought), None)
 
 
 def _module(error: Exception) -> str:

@@ -392,6 +392,22 @@ def test_what_goes_wrong_in_a_command_is_one_line(
     assert one_line(err).startswith(f"anyres try: {said}")
 
 
+def needs_graphs() -> None:
+    """Read a graph."""
+    raise ModuleNotFoundError("No module named 'onnx'", name="onnx")
+
+
+@pytest.mark.parametrize("part", ["analyzer", "exporter", "server"])
+def test_what_a_part_misses_is_brought_by_its_own_extra(
+    anyres: Any, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    monkeypatch.setitem(sys.modules, f"anyres_{part}.tried", sys.modules[__name__])
+    points(monkeypatch, f"anyres_{part}.tried:needs_graphs")
+    code, _, err = anyres("try")
+    assert code == 2
+    assert one_line(err).endswith(f"pip install 'anyres[{part}]'")
+
+
 def test_a_command_that_cannot_be_loaded_does_not_hide_the_help(
     anyres: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
