@@ -32,6 +32,7 @@ import typer
 from typer.core import TyperGroup
 
 from anyres_client.errors import ClientError
+from anyres_client.missing import extra_of, missing_module
 
 GROUP = "anyres.commands"
 
@@ -41,21 +42,6 @@ ORDER = (
     *("serve", "token", "tune", "bench"),
     *("models", "estimate", "predict", "batch", "watch", "video", "web", "doctor"),
 )
-
-# Extra -> the third-party modules that it brings. Of several, a part's own is named, or the first.
-EXTRAS = {
-    "analyzer": ("onnx",),
-    "server": (
-        *("onnx", "onnxruntime", "cryptography", "grpc_reflection", "opentelemetry"),
-        *("prometheus_client", "pyvips", "tomlkit", "watchfiles"),
-    ),
-    "exporter": ("onnx", "onnxruntime", "onnxscript", "safetensors", "torch"),
-    "report": ("jinja2",),
-    "parquet": ("pyarrow",),
-    "video": ("av",),
-    "web": ("gradio",),
-    "ray": ("ray",),
-}
 
 COMPLETING = "_ANYRES_COMPLETE"  # how a shell asks us, by the script that these install or show
 INSTALLING = {"--install-completion", "--show-completion"}
@@ -77,8 +63,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     speaker = f"anyres {called}" if called else "anyres"
     try:
-        look = _load if called or os.environ.get(COMPLETING) != "complete_bash" else _name
-        app = _app([points[name] for name in ([called] if called else _in_order(points))], look)
+        wanted = [points[name] for name in ([called] if called else _in_order(points))]
+        app = _app(wanted, _look(called))
         code = app(arguments or ["--help"], prog_name="anyres", standalone_mode=False)
     except KeyboardInterrupt:
         code = 130
@@ -165,6 +151,14 @@ def _options(
     """Hold what `anyres` itself takes."""
 
 
+def _look(called: str) -> Look:
+    """How points become commands: one that is called has to load, and in a list none has to."""
+    completing = os.environ.get(COMPLETING)
+    if called and completing is None:
+        return EntryPoint.load
+    return _name if completing == "complete_bash" and not called else _load
+
+
 def _load(point: EntryPoint) -> Command | typer.Typer:
     """What the point names; a stand-in where it cannot be loaded, so that `--help` survives."""
     try:
@@ -188,7 +182,7 @@ def _stand_in(reason: Exception, part: str) -> Command:
     def unavailable(context: typer.Context) -> NoReturn:
         raise reason
 
-    said = _sentence(reason, part) if _extra(reason, part) else reason
+    said = _sentence(reason, part) if extra_of(reason, part) else reason
     unavailable.__doc__ = f"(cannot be loaded: {said})"
     return unavailable
 
@@ -209,14 +203,14 @@ def _answer(speaker: str, error: Exception, part: str) -> int:
         traceback.print_exception(error)
     _say(f"{speaker}: {_sentence(error, part)}")
     wrong_call = isinstance(error, typer.TyperException | ClientError)
-    return 2 if wrong_call or _extra(error, part) else 1
+    return 2 if wrong_call or extra_of(error, part) else 1
 
 
 def _sentence(error: Exception, part: str) -> str:
     """What to tell the caller; one line, however the error wrote it."""
-    if extra := _extra(error, part):
+    if extra := extra_of(error, part):
         install = f"pip install 'anyres[{extra}]'"
-        return f"this needs {_module(error)}, which is not installed: {install}"
+        return f"this needs {missing_module(error)}, which is not installed: {install}"
     if isinstance(error, typer.BadParameter) and not (error.param or error.param_hint):
         return _one_line(error.message)
     if isinstance(error, typer.TyperException):
@@ -225,17 +219,6 @@ def _sentence(error: Exception, part: str) -> str:
         return _one_line(str(error))
     what = _one_line(f"{type(error).__name__}: {error}")
     return f"this is a bug: {what} (run again with ANYRES_TRACEBACK=1 to see where)"
-
-
-def _extra(error: Exception, part: str) -> str | None:
-    """What to install: the part's own extra, where that brings the module that is missing."""
-    missing = _module(error) if isinstance(error, ModuleNotFoundError) else ""
-    brought = [extra for extra, modules in EXTRAS.items() if missing in modules]
-    return part if part in brought else next(iter(brought), None)
-
-
-def _module(error: Exception) -> str:
-    return (getattr(error, "name", None) or "").partition(".")[0]
 
 
 def _one_line(text: str) -> str:

@@ -408,6 +408,20 @@ def test_what_a_part_misses_is_brought_by_its_own_extra(
     assert one_line(err).endswith(f"pip install 'anyres[{part}]'")
 
 
+def test_a_command_that_cannot_be_loaded_says_why_whatever_it_is_given(
+    anyres: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "torn.py").write_text("import gradio.nowhere")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(sys.modules, "gradio", None)
+    points(monkeypatch, "torn:command")
+    code, _, err = anyres("try", "model.onnx", "--verify")
+    assert code == 2
+    assert one_line(err).endswith(
+        "this needs gradio, which is not installed: pip install 'anyres[web]'"
+    )
+
+
 def test_a_command_that_cannot_be_loaded_does_not_hide_the_help(
     anyres: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
