@@ -33,6 +33,7 @@ from anyres_server.oip.statistics import Statistics
 from anyres_server.repository.entries import Models, newest
 from anyres_server.repository.repository import Repository
 from anyres_server.repository.watching import watching
+from anyres_server.rpc.address import check_addresses
 from anyres_server.rpc.front import Front, front
 from anyres_server.rpc.messages import check_resident
 from anyres_server.schedule.admission import Budget
@@ -109,6 +110,7 @@ def check(settings: Settings, *, opening: OpenEngine | None = None) -> Models:
         StartFailed: what would keep the server from starting.
     """
     log_to_stderr("error", settings.observe.log_format)  # the answer says what is broken
+    check_addresses(settings)
     return asyncio.run(_checked(settings, opening))
 
 

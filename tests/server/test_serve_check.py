@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
+import grpc.aio
 import pytest
 from tests.server.command import run
 from tests.server.constant import put
+
+from anyres_proto.anyres.v1 import dense_prediction_pb2 as pb
+from anyres_proto.anyres.v1.dense_prediction_pb2_grpc import DensePredictionServiceStub
 
 
 def test_what_would_be_served_is_a_table_and_exit_code_zero(
@@ -61,6 +67,36 @@ def test_a_model_that_cannot_be_served_is_told_and_exit_code_one(models: Path, c
         (["--set", "limits.requests_per_s=inf"], "requests_per_s: expected a finite number"),
         (["--set", "repository.poll_s=inf"], "repository.poll_s: expected "),
         (["--set", "grace_s=1e300"], "grace_s: expected less than or equal to 31536000"),
+        (["--set", "models=[3]"], "--set models: models: expected a path; got [3]"),
+        (["--host", "nowhere.invalid"], "host: nothing can listen at 'nowhere.invalid': "),
+        (["--host", "999.9.9.9"], "host: nothing can listen at '999.9.9.9': "),
+        (["--host", ""], "--host: host: expected a name or an address to listen at"),
+        (
+            ["--set", "observe.metrics_port=0", "--set", "observe.metrics_host=192.0.2.1"],
+            "observe.metrics_host: nothing can listen at '192.0.2.1': Cannot assign",
+        ),
+        (
+            ["--port", "7", "--set", "observe.metrics_port=7"],
+            "observe.metrics_port: 7 is the server's own port; expected another",
+        ),
+        (
+            ["--set", "observe.traces_to=nonsense"],
+            "--set observe.traces_to: observe.traces_to: expected http://HOST:PORT, or https://",
+        ),
+        *(
+            (["--set", f"observe.traces_to={address}"], "expected http://HOST:PORT")
+            for address in (
+                "http://",
+                "http://collector",
+                "http://collector:99999",
+                "http://collector:port",
+                "http://my collector:4317",
+                "http://[::1:4317",
+                "http://collector:4318/v1/traces",
+                "ftp://collector:4317",
+                "collector:4317",
+            )
+        ),
         (["--set", "access.tokens=nowhere.toml"], "nowhere.toml: No such file or directory"),
         (["--set", "access.tokens=NOT_TOML"], "not.toml is no TOML: Expected"),
         (["--set", "access.tokens=NO_RIGHTS"], "rights.toml: alice.models: Field required"),
@@ -127,3 +163,20 @@ def test_an_empty_folder_and_a_missing_one_are_told(
     missing = run(capsys, "serve", "--check", tmp_path / "nowhere")
     assert missing.code == 2
     assert "there is no folder" in missing.err
+
+
+async def test_an_ipv6_address_needs_no_brackets(serve: Any) -> None:
+    try:
+        with socket.socket(socket.AF_INET6) as found:
+            found.bind(("::1", 0))
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    async with (
+        serve("unet", host="::1", observe_metrics_port=0) as served,
+        grpc.aio.insecure_channel(f"[::1]:{served.server.port}") as channel,
+    ):
+        there = await DensePredictionServiceStub(channel).ListModels(pb.ListModelsRequest())
+        assert [model.name for model in there.models] == ["unet"]
+        healthz = f"http://[::1]:{served.server.metrics_port}/healthz"
+        with await asyncio.to_thread(urlopen, healthz, timeout=5) as answer:
+            assert answer.read() == b"SERVING\n"

@@ -160,7 +160,7 @@ def test_a_size_that_is_shown_is_read_back(amount: int) -> None:
 
 
 @hypothesis_settings(max_examples=30)
-@examples(st.text(max_size=20), st.integers(0, 65535), st.floats(0, 1e6), st.booleans())
+@examples(st.text(min_size=1, max_size=20), st.integers(0, 65535), st.floats(0, 1e6), st.booleans())
 def test_what_is_printed_is_a_file_that_says_the_same(
     host: str,
     port: int,

@@ -8,6 +8,7 @@ They tell which models there are and how much is asked of them, so the port belo
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from socketserver import ThreadingMixIn
@@ -18,6 +19,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from prometheus_client import CollectorRegistry, make_wsgi_app
 
 from anyres_server.errors import StartFailed
+from anyres_server.settings.addresses import bare
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -39,7 +41,8 @@ def scraped(
         yield None
         return
     try:
-        server = make_server(host, port, _app(registry, healthy), _Threads, _Quiet)
+        kind = _Threads6 if ":" in host else _Threads
+        server = make_server(bare(host), port, _app(registry, healthy), kind, _Quiet)
     except OSError as error:
         raise StartFailed(f"metrics cannot listen on {host}:{port}: {error.strerror}") from error
     thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, name="metrics")
@@ -75,6 +78,10 @@ _STOPPING = ("503 Service Unavailable", b"NOT_SERVING\n")
 
 class _Threads(ThreadingMixIn, WSGIServer):
     daemon_threads = True
+
+
+class _Threads6(_Threads):
+    address_family = socket.AF_INET6
 
 
 class _Quiet(WSGIRequestHandler):

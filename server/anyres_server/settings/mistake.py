@@ -63,6 +63,8 @@ def dotted(key: Key) -> str:
 
 
 def _expected(error: Mapping[str, Any]) -> str:
+    if error["type"] == "path_type":
+        return "expected a path"
     said = str(error["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
     return said if said.startswith("expected") else f"expected {said}"
 

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from anyres_server import machine
+from anyres_server.settings.addresses import Collector, Host
 from anyres_server.settings.units import Bytes, Seconds
 from anyres_server.settings.versions import VersionPolicy
 
@@ -203,8 +204,8 @@ class Observe(Section):
     metrics_port: int | None = Field(
         default=None, ge=0, le=65535, description="for Prometheus, over HTTP; 0: any free one"
     )
-    metrics_host: str | None = Field(default=None, description="if not the server's own")
-    traces_to: str | None = Field(
+    metrics_host: Host | None = Field(default=None, description="if not the server's own")
+    traces_to: Collector | None = Field(
         default=None, description="an OTLP collector over gRPC: http://localhost:4317"
     )
     traced_share: float = Field(default=1.0, ge=0, le=1, description="of requests, 0 to 1")

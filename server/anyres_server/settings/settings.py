@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from anyres_server.settings.addresses import Host
 from anyres_server.settings.sections import (
     Access,
     Batching,
@@ -26,7 +27,7 @@ class Settings(Section):
     models: Path = Field(
         description="the folder of <name>.onnx and <name>/<version>/model.onnx files"
     )
-    host: str = Field(default="127.0.0.1", description="the address to listen on")
+    host: Host = Field(default="127.0.0.1", description="the address to listen on")
     port: int = Field(default=8001, ge=0, le=65535, description="to listen on; 0: any free one")
     grace_s: Seconds = Field(
         default=30.0, ge=0, description="to finish what runs, when told to stop"
