@@ -97,21 +97,24 @@ def _image(source: Picture) -> pb.Image:
         case Image.Image():
             return _image(picture.pixels(source))
         case np.ndarray():
-            return pb.Image(tensor=to_tensor(_fitting(_checked(source), source.nbytes)))
+            array = _checked(source)
+            return pb.Image(tensor=to_tensor(_fitting(array, array.nbytes)))
+    if callable(getattr(source, "read", None)):
+        return _image(picture.read_open(source))
     raise InvalidRequest(
-        f"a picture is a path, bytes, a PIL image or a numpy array; got {type(source).__name__}"
+        "a picture is a path, bytes, an open file, a PIL image or a numpy array; "
+        f"got {type(source).__name__}"
     )
 
 
 def _checked(array: NDArray[Any]) -> NDArray[Any]:
-    pixels = array.dtype == np.uint8 and array.ndim in (2, 3)
-    network_input = array.dtype == np.float32 and array.ndim == 3
-    if not pixels and not network_input:
+    if picture.network_input(array):
+        return array
+    if array.ndim not in (2, 3):
         raise InvalidRequest(
-            "an array is uint8 (h, w) or (h, w, channels) for pixels, or float32 (channels, h, w) "
-            f"for the network's own input; got {array.dtype} {array.shape}"
+            f"an array is (h, w) or (h, w, channels); got {array.dtype} {array.shape}"
         )
-    return array
+    return picture.eight_bits(array)
 
 
 def _fitting(source: T, size: int) -> T:

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from anyres_client import Client, InvalidRequest
-from anyres_client.codec import IMAGE_BYTES
+from anyres_client.codec import IMAGE_BYTES, predict_request
 from anyres_proto.anyres.v1 import dense_prediction_pb2 as pb
 from anyres_proto.tensors import to_array
 
@@ -44,6 +44,35 @@ def test_a_view_of_an_array_travels_as_it_looks(fake: Any, pixels: Any) -> None:
     assert (to_array(sent(fake, pixels[::-2, ::3]).tensor) == pixels[::-2, ::3]).all()
 
 
+def test_an_open_file_travels_as_its_bytes_and_stays_where_it_was(fake: Any, photo: Path) -> None:
+    with photo.open("rb") as file:
+        for _ in range(2):
+            assert sent(fake, file).encoded == photo.read_bytes()
+    with photo.open(errors="replace") as text, pytest.raises(InvalidRequest, match="'rb'"):
+        sent(fake, text)
+
+
+@pytest.mark.parametrize("shape", [(5, 7), (5, 7, 1), (5, 7, 3), (5, 7, 4)])
+@pytest.mark.parametrize(
+    ("dtype", "largest"), [(np.uint16, 65535), (np.float32, 1), (np.float64, 1), (np.bool_, 1)]
+)
+def test_pixels_of_another_depth_are_scaled_to_eight_bits(
+    fake: Any, shape: tuple[int, ...], dtype: Any, largest: int
+) -> None:
+    whole = np.random.default_rng(0).uniform(0, largest + (largest > 1), shape)
+    array = (whole > 0.5 if dtype is np.bool_ else whole).astype(dtype)
+    got = to_array(sent(fake, array).tensor)
+    assert got.dtype == np.uint8
+    assert got.shape == array.shape
+    assert np.abs(got - array.astype(np.float64) / largest * 255).max() <= 0.5 + 1e-6
+
+
+def test_floats_by_channel_are_the_networks_own_input_and_stay() -> None:
+    planes = np.random.default_rng(0).normal(0, 9, (3, 4, 3)).astype(np.float32)
+    request = predict_request(planes, "zones", "", ["classes"], 5)
+    assert (to_array(request.image.tensor) == planes).all()
+
+
 @pytest.mark.parametrize("mode", ["RGB", "L", "1", "P"])
 def test_a_pil_image_travels_without_loss(fake: Any, pixels: Any, mode: str) -> None:
     image = Image.fromarray(pixels).convert(mode)
@@ -61,9 +90,11 @@ def test_a_pil_image_that_would_lose_something_is_refused(fake: Any, mode: str) 
 @pytest.mark.parametrize(
     "array",
     [
-        np.zeros((2, 3), np.float64),
-        np.zeros((2, 3), np.float32),
-        np.zeros((2, 3), bool),
+        np.full((2, 3), 1.1),
+        np.full((2, 3), -0.1, np.float32),
+        np.full((2, 3), np.nan),
+        np.zeros((2, 3), np.int32),
+        np.zeros((2, 3), complex),
         np.zeros(6, np.uint8),
         np.zeros((1, 3, 2, 2), np.float32),
     ],

@@ -128,6 +128,18 @@ def test_colour_becomes_luma_for_a_grey_network() -> None:
     assert np.abs(grey[..., 0] - luma).max() <= 1
 
 
+@pytest.mark.parametrize("spec", [RGB, GRAY], ids=["RGB", "grey"])
+@pytest.mark.parametrize("shape", [(5, 7), (5, 7, 1), (5, 7, 3), (5, 7, 4)])
+def test_an_array_becomes_what_a_file_of_its_pixels_becomes(
+    spec: ImageInput, shape: tuple[int, ...]
+) -> None:
+    array = noise(*shape)
+    file = file_of(Image.fromarray(array[..., 0] if shape[2:] == (1,) else array))
+    picture = open_image(array, spec, max_pixels=10_000).decode()
+    assert isinstance(picture, Picture)
+    assert (picture.pixels == decoded(file, spec)).all()
+
+
 @pytest.mark.parametrize("dtype", [np.int32, np.float32])
 def test_thirty_two_bits_a_channel_have_no_range_and_are_refused(dtype: Any) -> None:
     image = Image.fromarray(np.ones((3, 3), dtype))

@@ -27,7 +27,7 @@ from PIL.ImageFile import ImageFile
 from anyres_proto.card import ImageInput
 from anyres_server.errors import InvalidRequest, ServingError
 from anyres_server.model import Array, Floats, Size
-from anyres_server.picture.pixels import flattened, refuse_deep
+from anyres_server.picture.pixels import flattened, recoloured, refuse_deep
 from anyres_server.picture.several import refuse_several
 
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")
@@ -211,6 +211,8 @@ def _from_array(array: Array, spec: ImageInput) -> Source:
         return Planes(array, spec)
     check_scaling(spec)
     pixels = array[:, :, None] if array.ndim == 2 else array
+    if spec.channels == CHANNELS[spec.colour]:
+        pixels = recoloured(pixels, spec.channels)
     if array.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != spec.channels:
         raise InvalidRequest(
             f"an image is {_tensors(spec)} for this model; got {array.dtype} {array.shape}"

@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image
 
 from anyres_server.errors import InvalidRequest
+from anyres_server.model import Array
 
 
 def refuse_deep(image: Image.Image) -> None:
@@ -20,6 +21,19 @@ def refuse_deep(image: Image.Image) -> None:
 def flattened(image: Image.Image, mode: str) -> Image.Image:
     """Pixels in a mode, "RGB" or "L": 8 bits a channel, over white."""
     return _opaque(_eight_bit(image)).convert(mode)
+
+
+def recoloured(pixels: Array, channels: int) -> Array:
+    """Grey as RGB (3 channels) or colours as grey (1), as of a file that held such pixels.
+
+    What no file holds stays as it is.
+    """
+    held = pixels.dtype == np.uint8 and pixels.ndim == 3 and pixels.shape[2] in (1, 3, 4)
+    if not held or pixels.shape[2] == channels:
+        return pixels
+    image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+    made = np.asarray(flattened(image, "L" if channels == 1 else "RGB"))
+    return made.reshape(*pixels.shape[:2], channels)
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:
