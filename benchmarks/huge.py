@@ -88,7 +88,7 @@ def _measure(kind: str, picture: Huge, up: int, pid: int, port: int, save: Path)
     print(
         f"{kind:5} {size[1]:6} x {size[0]:6} {up / 2**20:8.0f} {down / 2**20:9.0f} "
         f"{seconds:8.1f} {rate:6.1f} {rest / 2**20:12.0f} {peak(pid) / 2**20:16.0f} "
-        f"+{grown / 2**20:12.0f}",
+        f"{grown / 2**20:+13.0f}",
         flush=True,
     )
 

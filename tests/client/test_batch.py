@@ -231,7 +231,9 @@ def test_an_output_that_is_a_file_is_one_clear_line(batch: Any, out: Path) -> No
     out.write_text("in the way")
     code, told = batch()
     assert code == 2
-    assert told == f"anyres batch: cannot write {out}: File exists\n"
+    assert told == (
+        f"anyres batch: cannot write to {out}: it is a file, and results need a folder\n"
+    )
 
 
 def test_a_server_that_is_not_there_leaves_nothing_behind(

@@ -88,6 +88,8 @@ async def _run(
 
 def unwritable(path: Path, error: OSError) -> InvalidRequest:
     """A file or folder that cannot be written, in words."""
+    if path.is_file() and isinstance(error, FileExistsError | NotADirectoryError):
+        return InvalidRequest(f"cannot write to {path}: it is a file, and results need a folder")
     return InvalidRequest(f"cannot write {path}: {error.strerror or error}")
 
 
