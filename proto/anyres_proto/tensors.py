@@ -22,6 +22,15 @@ _DTYPES: dict[int, np.dtype[Any]] = {
     pb.DATA_TYPE_UINT8: np.dtype("u1"),
     pb.DATA_TYPE_UINT16: np.dtype("<u2"),
     pb.DATA_TYPE_FLOAT32: np.dtype("<f4"),
+    pb.DATA_TYPE_FLOAT16: np.dtype("<f2"),
+    pb.DATA_TYPE_FLOAT64: np.dtype("<f8"),
+    pb.DATA_TYPE_INT8: np.dtype("i1"),
+    pb.DATA_TYPE_INT16: np.dtype("<i2"),
+    pb.DATA_TYPE_INT32: np.dtype("<i4"),
+    pb.DATA_TYPE_INT64: np.dtype("<i8"),
+    pb.DATA_TYPE_UINT32: np.dtype("<u4"),
+    pb.DATA_TYPE_UINT64: np.dtype("<u8"),
+    pb.DATA_TYPE_BOOL: np.dtype("?"),
 }
 _DATA_TYPES = {dtype: pb.DataType.ValueType(each) for each, dtype in _DTYPES.items()}
 _MAX_AXES = 8
@@ -29,7 +38,7 @@ _DATA = pb.Tensor.DATA_FIELD_NUMBER
 
 
 def to_tensor(array: Array) -> pb.Tensor:
-    """The tensor that carries an array of uint8, uint16 or float32."""
+    """The tensor that carries an array of integers, floats or truth values."""
     tensor = _described(array)
     tensor.data = bytes(_elements(array))
     return tensor

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from anyres_analyzer import Cost
 from anyres_analyzer.errors import Inadmissible
-from anyres_proto.card import AxisContract, Card
+from anyres_proto.card import AxisContract, Card, Tiling
 from anyres_server.errors import InvalidRequest
 from anyres_server.settings.per_model import ModelSettings
 
@@ -22,6 +22,7 @@ Array: TypeAlias = NDArray[Any]
 Floats: TypeAlias = NDArray[np.float32]
 Size: TypeAlias = tuple[int, int]  # height, width
 CostFunction: TypeAlias = Callable[[int, int, int], Cost]  # of height, width, batch
+Asked: TypeAlias = "OutputKind | str"  # str: one of the graph's outputs by its name, as it is
 
 
 class OutputKind(Enum):
@@ -148,6 +149,7 @@ class Model:
     card: Card
     cost_of: CostFunction
     network: Network
+    tilings: Mapping[str, Tiling] = field(default_factory=dict)  # of every output by its name
     settings: ModelSettings = field(default_factory=ModelSettings)
     execution: Execution = field(default_factory=Execution)
     agreement: float | None = None  # of its classes with the usual execution's, where they differ
@@ -212,6 +214,7 @@ class Request:
     top_k: int = 5
     threshold: float = 0.5
     threshold_class: int = 0
+    names: tuple[str, ...] = ()  # of the graph's outputs that are wanted as they are
 
 
 @dataclass(frozen=True)
@@ -241,4 +244,4 @@ class Prediction:
 
     plan: Plan
     timing: Timing
-    outputs: Mapping[OutputKind, Array] = field(default_factory=dict)
+    outputs: Mapping[Asked, Array] = field(default_factory=dict)

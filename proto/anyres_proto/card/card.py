@@ -10,7 +10,7 @@ from anyres_proto.card.cost import Cost
 from anyres_proto.card.geometry import Padding, ReceptiveField, SizeContract, Tiling
 from anyres_proto.card.part import Part
 from anyres_proto.card.proof import Conversion, Precision, Proof
-from anyres_proto.card.tensors import ClassName, ImageInput, Output
+from anyres_proto.card.tensors import ClassName, ImageInput, Meaning, Output
 
 METADATA_KEY = "anyres.card"
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"  # of a model; it is a file's name too
@@ -52,6 +52,15 @@ class Card(Description):
         """The first output, and the others that are made of the same scores."""
         first, *others = self.outputs
         return (first, *(each for each in others if each.source and each.source == first.source))
+
+    def meaning(self, wanted: Meaning) -> Output | None:
+        """The first output that means this; None where none does."""
+        return next((output for output in self.outputs if output.meaning == wanted), None)
+
+    @property
+    def things(self) -> tuple[int, ...]:
+        """The classes that are things, in their order."""
+        return tuple(index for index, each in enumerate(self.classes) if each.thing)
 
     @property
     def scores(self) -> Output | None:

@@ -11,7 +11,15 @@ from pydantic import Field, model_validator
 from anyres_proto.card.part import Part
 
 Meaning: TypeAlias = Literal[
-    "logits", "probabilities", "values", "class_map", "mask", "top_k_classes", "top_k_scores"
+    "logits",
+    "probabilities",
+    "values",
+    "class_map",
+    "mask",
+    "top_k_classes",
+    "top_k_scores",
+    "centres",
+    "offsets",
 ]
 
 
@@ -64,6 +72,10 @@ class Output(Part):
         mask                    1 where a channel is above the graph's threshold, else 0
         top_k_classes           the indices of the `channels` best of `classes`, the best first
         top_k_scores            their probabilities
+        centres                 how likely an object's centre is here: of any thing, in 1 channel,
+                                or of each class that is a thing, in the order of the classes
+        offsets                 how far it is from a cell to its object's centre, in cells of the
+                                grid: down, and to the right
         values                  any other numbers
 
     Outputs of one `source` are made of the same scores, cell by cell.
@@ -100,7 +112,12 @@ class Output(Part):
 
 
 class ClassName(Part):
-    """One class: its name and the colour it is drawn in, 0..255 each."""
+    """One class: its name and the colour it is drawn in, 0..255 each.
+
+    A `thing` is what can be counted, like a car; the sky is none. The terms are those of panoptic
+    segmentation (Kirillov et al., CVPR 2019).
+    """
 
     name: str
     colour: tuple[int, int, int] | None = None
+    thing: bool = False

@@ -21,6 +21,7 @@ from anyres_server.inference.pieces import computed_pixels
 from anyres_server.inference.strips import StripInference
 from anyres_server.model import (
     Array,
+    Asked,
     OutputKind,
     Plan,
     Prediction,
@@ -163,12 +164,15 @@ def _request(asked: pb.PredictRequest | pb.PredictTilesHeader, image: bytes | Ar
     if unknown:
         names = ", ".join(pb.OutputKind.Name(number) for number in KINDS)
         raise InvalidRequest(f"there is no output kind {unknown[0]}; there are: {names}")
+    kinds = tuple(KINDS[number] for number in asked.outputs)
+    own = tuple(asked.output_names)
     return Request(
         image=image,
-        kinds=tuple(KINDS[number] for number in asked.outputs) or (OutputKind.CLASS_MAP,),
+        kinds=kinds if kinds or own else (OutputKind.CLASS_MAP,),
         top_k=asked.top_k or DEFAULT_TOP_K,
         threshold=asked.threshold if asked.HasField("threshold") else DEFAULT_THRESHOLD,
         threshold_class=asked.threshold_class,
+        names=own,
     )
 
 
@@ -195,12 +199,18 @@ def _planned(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _outputs(number: int, values: Mapping[OutputKind, Array]) -> Iterator[Part]:
+def _outputs(number: int, values: Mapping[Asked, Array]) -> Iterator[Part]:
     """The field of a message that has this number: what was asked for, one after the other."""
-    for kind, array in values.items():
-        head = pb.Output(kind=KIND_NUMBERS[kind]).SerializeToString()
+    for asked, array in values.items():
+        head = _what(asked).SerializeToString()
         tensor = field(pb.Output.TENSOR_FIELD_NUMBER, *tensor_parts(array))
         yield from field(number, head, *tensor)
+
+
+def _what(asked: Asked) -> pb.Output:
+    if isinstance(asked, str):
+        return pb.Output(name=asked)
+    return pb.Output(kind=KIND_NUMBERS[asked])
 
 
 def _tile(piece: Placed) -> bytes:

@@ -63,4 +63,5 @@ def check_outputs(shapes: Sequence[tuple[int, ...]], outputs: Sequence[Output], 
 
 
 def _words(reduction: Reduction) -> str:
-    return ", ".join(kind.value for kind in reduction.kinds)
+    outputs = (f"output {name!r}" for name in reduction.names)
+    return ", ".join([*(kind.value for kind in reduction.kinds), *outputs])

@@ -8,12 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from anyres_analyzer.tiling.plan import Tile, cut
-from anyres_proto.card import Output
 from anyres_server.errors import InferenceFailed
-from anyres_server.model import Array, Model, OutputKind, Size
+from anyres_server.model import Array, Asked, Model, Size
+from anyres_server.reduction.named import check_grid, planes
 from anyres_server.reduction.reduce import Reduction
 
 
@@ -23,7 +21,7 @@ class Placed:
 
     rows: slice
     columns: slice
-    maps: Mapping[OutputKind, Array]
+    maps: Mapping[Asked, Array]
 
     @property
     def size(self) -> Size:
@@ -32,14 +30,21 @@ class Placed:
 
 
 class Mosaic:
-    """Knows the place of every piece of one image."""
+    """Knows the place of every piece of one image.
+
+    Raises:
+        InvalidRequest: an output that is asked for has another grid.
+    """
 
     def __init__(self, model: Model, size: Size, reduction: Reduction) -> None:
         self._model = model
         self._size = size
         self._reduction = reduction
         self.grid = model.grid(size)
-        self.asked = tuple(output.name for output in reduction.outputs)
+        self.asked = reduction.asked
+        shapes = model.cost(size).output_shapes
+        for output in reduction.named.values():
+            check_grid(output, shapes[output.name], model.card.output, self.grid)
 
     def placed(self, tile: Tile, outputs: Sequence[Array]) -> Placed:
         """Reduce what the network says about a piece, the outputs asked of it, to its core.
@@ -59,20 +64,11 @@ class Mosaic:
         columns = cut(tile.columns, width, self._size[1], self.grid[1])
         maps = self._reduction.reduce(
             *(
-                _planes(output[0], source)[:, rows.part, columns.part]
+                planes(output[0], source)[:, rows.part, columns.part]
                 for source, output in zip(self._reduction.outputs, outputs, strict=True)
             )
         )
         return Placed(rows.whole, columns.whole, maps)
-
-
-def _planes(output: Array, source: Output) -> Array:
-    """What an output says about one image, as (channels, h, w)."""
-    if output.ndim < 2:
-        return output.reshape(-1, 1, 1)
-    if output.ndim == 2:
-        return output[None]
-    return np.moveaxis(output, -1, 0) if source.layout == "NHWC" else output
 
 
 class Canvas:
@@ -87,6 +83,6 @@ class Canvas:
         for kind, part in piece.maps.items():
             self._maps[kind][..., piece.rows, piece.columns] = part
 
-    def finish(self) -> dict[OutputKind, Array]:
+    def finish(self) -> dict[Asked, Array]:
         """What was asked for, once every piece was pasted."""
         return self._reduction.finish(self._maps)

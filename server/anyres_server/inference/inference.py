@@ -165,9 +165,9 @@ class Inference:
         async with self._admission.held(prod(opened.size), held):
             source, clock.decode_s = await self._pieces.off_loop.timed(opened.decode)
             passed("decode", clock.decode_s)
-            route = await self._route(model, source.size)
-            self._pieces.check_due(model, route)
             mosaic = Mosaic(model, source.size, reduction)
+            route = await self._route(model, source.size, mosaic.asked)
+            self._pieces.check_due(model, route)
             yield Job(model, source, mosaic, clock), route
 
     async def infer(
@@ -218,8 +218,8 @@ class Inference:
         seconds = self._pieces.seconds(model, route.tiles) if route.tiles else None
         return Estimate(route, grid, held + under_way, seconds)
 
-    async def _route(self, model: Model, size: Size) -> Route:
-        route: Route = await self._pieces.off_loop(self._router.route, model, size)
+    async def _route(self, model: Model, size: Size, outputs: tuple[str, ...]) -> Route:
+        route: Route = await self._pieces.off_loop(self._router.route, model, size, outputs)
         if route.kind is RouteKind.REFUSED:
             raise TooLarge(route.reason)
         return route

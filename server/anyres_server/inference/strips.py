@@ -143,11 +143,11 @@ class _Run:
     async def predict(self, begin: Begin, deliver: Deliver) -> None:
         use, size, clock = self.use, self.way.size, Clock()
         check_pixels(size, use.bounds.pixels)
+        mosaic = Mosaic(self.model, size, self.reduction)
         route = await use.pieces.off_loop(self._route)
         if route.kind is RouteKind.REFUSED:
             raise TooLarge(route.reason)
         found = bands(route.tiles)
-        mosaic = Mosaic(self.model, size, self.reduction)
         plan = Plan(self.model, size, mosaic.grid, route.kind, len(route.tiles))
 
         async def finished(piece: Placed) -> None:
@@ -174,9 +174,10 @@ class _Run:
 
     def _route(self) -> Route:
         """With bands that take at most half of the memory for pictures, as far as that goes."""
-        route = self.use.router.route(self.model, self.way.size)
+        size, outputs = self.way.size, self.reduction.asked
+        route = self.use.router.route(self.model, size, outputs)
         room = self.use.admission.pictures.total // 2 - self._reading_bytes
-        return lowered(self.model, route, self.way.size, max(0, room) // self._row_bytes)
+        return lowered(self.model, route, size, max(0, room) // self._row_bytes, outputs)
 
     @property
     def _row_bytes(self) -> int:

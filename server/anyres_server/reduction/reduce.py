@@ -1,7 +1,8 @@
 """The network's outputs (channels, h, w) reduced to what was asked for, and results as files.
 
 Each kind of result is one row of a table, one for scores and one for what the graph has reduced
-already (`views` says which output tells what). All of them look at one cell at a time, so a tile's
+already (`views` says which output tells what); outputs that are asked for by their names stay as
+they are. All of them look at one cell at a time, so a tile's
 results are those of the whole image, and the logits of a tiled image need never exist at once.
 """
 
@@ -17,7 +18,8 @@ from numpy.typing import DTypeLike
 
 from anyres_proto.card import Card, Output
 from anyres_server.errors import InvalidRequest, NotANumber
-from anyres_server.model import Array, OutputKind, Request, Size
+from anyres_server.model import Array, Asked, OutputKind, Request, Size
+from anyres_server.reduction.named import named
 from anyres_server.reduction.png import palette, png
 from anyres_server.reduction.scores import How, reducer, rows_at_once
 from anyres_server.reduction.views import TOP_K, told, views
@@ -37,18 +39,19 @@ class Reduction:
     card: Card
     kinds: tuple[OutputKind, ...]
     how: How = field(default_factory=How)
+    names: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, card: Card, request: Request) -> Reduction:
         """What a request asks of a model."""
         how = How(request.top_k, request.threshold, request.threshold_class)
-        return cls(card, request.kinds, how)
+        return cls(card, request.kinds, how, request.names)
 
     def __post_init__(self) -> None:
         """Refuse what this network's outputs cannot give."""
         if len(set(self.kinds)) != len(self.kinds):
             raise InvalidRequest("each output kind can be asked for once")
-        assert self.views, "whatever is asked for is told by an output"
+        assert self.maps, "whatever is asked for is told by an output"
 
     @cached_property
     def views(self) -> Mapping[OutputKind, Output]:
@@ -56,47 +59,60 @@ class Reduction:
         return views(self.card, self.kinds, self.how)
 
     @cached_property
+    def named(self) -> Mapping[str, Output]:
+        """The outputs that are wanted as they are."""
+        return named(self.card, self.names)
+
+    @cached_property
     def outputs(self) -> tuple[Output, ...]:
         """The outputs to ask of the network."""
-        used = list(self.views.values())
+        used = [*self.views.values(), *self.named.values()]
         return tuple(output for output in self.card.outputs if output in used)
 
     @property
-    def maps(self) -> tuple[OutputKind, ...]:
-        """The kinds that exist cell by cell; a PNG is made of a finished class map."""
-        return tuple(self.views)
+    def asked(self) -> tuple[str, ...]:
+        """Their names."""
+        return tuple(output.name for output in self.outputs)
 
-    def empty(self, grid: Size) -> dict[OutputKind, Array]:
+    @property
+    def maps(self) -> tuple[Asked, ...]:
+        """What exists cell by cell; a PNG is made of a finished class map."""
+        return (*self.views, *self.named)
+
+    def empty(self, grid: Size) -> dict[Asked, Array]:
         """Maps of a whole grid, to be filled tile by tile."""
         return {
-            kind: np.empty((*_leading(kind, self), *grid), _dtype(kind, self)) for kind in self.maps
+            each: np.empty((*_leading(each, self), *grid), _dtype(each, self)) for each in self.maps
         }
 
     def result_bytes(self, grid: Size) -> int:
         """How large the maps of a grid are."""
         return prod(grid) * sum(
-            prod(_leading(kind, self)) * np.dtype(_dtype(kind, self)).itemsize for kind in self.maps
+            prod(_leading(each, self)) * np.dtype(_dtype(each, self)).itemsize for each in self.maps
         )
 
-    def reduce(self, *planes: Array) -> dict[OutputKind, Array]:
+    def reduce(self, *planes: Array) -> dict[Asked, Array]:
         """The maps of the network's `outputs`, (channels, h, w) each.
 
         Raises:
-            NotANumber: one of them holds NaN where it decides. LOGITS are given as they are.
+            NotANumber: one of them holds NaN where it decides. LOGITS, and outputs that are named,
+                are given as they are.
         """
         given = dict(zip((output.name for output in self.outputs), planes, strict=True))
-        grid = planes[0].shape[1], planes[0].shape[2]
-        maps = self.empty(grid)
+        maps: dict[Asked, Array] = {name: given[name] for name in self.named}
         for kind, view in self.views.items():
-            scores = given[view.name]
-            if kind is OutputKind.LOGITS:
-                maps[kind] = scores.astype(np.float32, copy=False)
-                continue
-            try:
-                self._fill(maps[kind], kind, scores)
-            except FloatingPointError as error:
-                raise self._not_a_number(kind, scores) from error
+            maps[kind] = self._made(kind, given[view.name])
         return maps
+
+    def _made(self, kind: OutputKind, scores: Array) -> Array:
+        if kind is OutputKind.LOGITS:
+            return scores.astype(np.float32, copy=False)
+        made: Array = np.empty((*_leading(kind, self), *scores.shape[1:]), _dtype(kind, self))
+        try:
+            self._fill(made, kind, scores)
+        except FloatingPointError as error:
+            raise self._not_a_number(kind, scores) from error
+        return made
 
     def _fill(self, made: Array, kind: OutputKind, scores: Array) -> None:
         view = self.views[kind]
@@ -114,22 +130,25 @@ class Reduction:
             f"its output {self.views[kind].name!r}, so there is no {kind.name}{shown}"
         )
 
-    def finish(self, maps: Mapping[OutputKind, Array]) -> dict[OutputKind, Array]:
+    def finish(self, maps: Mapping[Asked, Array]) -> dict[Asked, Array]:
         """What was asked for, in the order asked, from the maps of the whole grid."""
-        return {
-            kind: self._png(maps[OutputKind.CLASS_MAP])
-            if kind is OutputKind.MASK_PNG
-            else maps[kind]
-            for kind in self.kinds
-        }
+        asked: tuple[Asked, ...] = (*self.kinds, *self.names)
+        return {each: self._finished(each, maps) for each in asked}
+
+    def _finished(self, asked: Asked, maps: Mapping[Asked, Array]) -> Array:
+        if asked is OutputKind.MASK_PNG:
+            return self._png(maps[OutputKind.CLASS_MAP])
+        return maps[asked]
 
     def _png(self, class_map: Array) -> Array:
         count = self.views[OutputKind.CLASS_MAP].class_count
         return png(class_map, palette(self.card.classes, count))
 
 
-def _leading(kind: OutputKind, how: Reduction) -> tuple[int, ...]:
+def _leading(kind: Asked, how: Reduction) -> tuple[int, ...]:
     """The axes before (h, w)."""
+    if isinstance(kind, str):
+        return (how.named[kind].channels,)
     if kind in TOP_K:
         return (how.how.top_k,)
     if kind in EVERY_CHANNEL:
@@ -137,7 +156,9 @@ def _leading(kind: OutputKind, how: Reduction) -> tuple[int, ...]:
     return ()
 
 
-def _dtype(kind: OutputKind, how: Reduction) -> DTypeLike:
+def _dtype(kind: Asked, how: Reduction) -> DTypeLike:
+    if isinstance(kind, str):
+        return how.named[kind].dtype
     if kind is OutputKind.CLASS_MAP:
         return np.uint8 if how.views[kind].class_count <= 256 else np.uint16
     return DTYPES.get(kind, np.float32)

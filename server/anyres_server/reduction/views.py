@@ -9,6 +9,7 @@ as a further output: outputs of one `source` are views of one answer, and any of
     class_map, mask           the class map; a mask has the classes 0 and 1
     top_k_classes             the best classes, the first of them as the class map
     top_k_scores              their probabilities, the first of them as the confidence
+    centres, offsets          nothing of classes: they are asked for by their names
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ TELLS: Mapping[Meaning, frozenset[OutputKind]] = {
     "mask": frozenset({K.CLASS_MAP}),
     "top_k_classes": frozenset({K.TOP_K_CLASSES, K.CLASS_MAP}),
     "top_k_scores": frozenset({K.TOP_K_SCORES, K.CONFIDENCE}),
+    "centres": frozenset(),
+    "offsets": frozenset(),
 }
 _GIVES: Mapping[Meaning, str] = {
     "logits": "a single channel, not classes",
@@ -41,6 +44,8 @@ _GIVES: Mapping[Meaning, str] = {
     "mask": "a mask",
     "top_k_classes": "the best classes",
     "top_k_scores": "the best probabilities",
+    "centres": "centres of objects",
+    "offsets": "offsets to centres",
 }
 
 
@@ -89,7 +94,7 @@ def _advice(told: frozenset[OutputKind]) -> str:
     if told == {K.LOGITS, K.THRESHOLD_MASK}:
         return "ask for LOGITS, its output as it is, or for THRESHOLD_MASK"
     names = ", ".join(kind.name for kind in OutputKind if needed(kind) in told)
-    return f"ask for {names}" if names else "ask for its output as a tensor"
+    return f"ask for {names}" if names else "ask for its output by its name"
 
 
 def _able(card: Card, kind: OutputKind, how: How) -> list[Output]:

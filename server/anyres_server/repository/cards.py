@@ -32,7 +32,7 @@ def card_for(name: str, metadata: Mapping[str, str], analysis: Analysis) -> Card
 
 
 def check_outputs(card: Card, analysis: Analysis, shapes: Mapping[str, tuple[int, ...]]) -> None:
-    """The first output is served; the others need only be there.
+    """The first output is served, and others by their names: they are what the graph makes.
 
     Raises:
         ModelBroken: a card speaks of outputs that are not the graph's.
@@ -45,17 +45,22 @@ def check_outputs(card: Card, analysis: Analysis, shapes: Mapping[str, tuple[int
                 f"its card speaks of output {said.name!r} ({said.dtype}); its graph gives {there}"
             )
     strides = {output.name: output.stride for output in analysis.outputs}
-    output = card.output
-    if output.dense and output.stride != strides[output.name]:
-        raise ModelBroken(
-            f"its card says that output {output.name!r} has stride {_words(output.stride)} "
-            f"(height, width); its graph's has {_words(strides[output.name])}"
-        )
-    shape = shapes[output.name]
+    for output in card.outputs:
+        if output.dense and output.stride != strides[output.name]:
+            raise ModelBroken(
+                f"its card says that output {output.name!r} has stride {_words(output.stride)} "
+                f"(height, width); its graph's has {_words(strides[output.name])}"
+            )
+        if output is card.output or output.dense:
+            _check_channels(output, shapes[output.name])
+
+
+def _check_channels(output: Output, shape: tuple[int, ...]) -> None:
     if _channels(output, shape) != output.channels:
         maps = _MAPS[output.layout].format(output.channels)
         raise ModelBroken(
-            f"its output has shape {shape}; served are (n, {output.channels}) and {maps}"
+            f"its output {output.name!r} has shape {shape}; served are (n, {output.channels}) "
+            f"and {maps}"
         )
 
 

@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from anyres_analyzer import Analysis
 from anyres_analyzer.errors import AnalysisError
+from anyres_proto.card import Tiling
 from anyres_server.errors import ServingError
 from anyres_server.model import LoadedNetwork, Model
 from anyres_server.repository.cards import card_for, check_outputs
@@ -72,7 +73,8 @@ def _load(
     analysis = analyze(found.path)
     network = open_engine(found.path, settings)
     card = card_for(found.name, network.metadata, analysis)
-    model = Model(found.name, found.version, card, costs(analysis), network, settings)
+    tilings = {output.name: Tiling.model_validate(output.tiling) for output in analysis.outputs}
+    model = Model(found.name, found.version, card, costs(analysis), network, tilings, settings)
     smallest = card.sizes.height.minimum, card.sizes.width.minimum
     check_outputs(card, analysis, model.cost(smallest).output_shapes)
     return model

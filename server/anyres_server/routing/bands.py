@@ -17,7 +17,8 @@ from itertools import accumulate, groupby, pairwise
 
 from anyres_analyzer.tiling.plan import AxisRule, AxisTile, Tile, plan, plan_axis
 from anyres_server.model import Model, RouteKind, Size
-from anyres_server.routing.router import Route, tile_rules
+from anyres_server.routing.router import Route
+from anyres_server.routing.rules import tile_rules
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,11 @@ def held_rows(found: Sequence[Band]) -> int:
     return max([heights[0], *(one + other for one, other in pairwise(heights))])
 
 
-def lowered(model: Model, route: Route, size: Size, most_rows: int) -> Route:
+def lowered(
+    model: Model, route: Route, size: Size, most_rows: int, outputs: Sequence[str] = ()
+) -> Route:
     """The same route with tiles so low that two bands have `most_rows`, as far as that goes."""
-    rules = tile_rules(model)
+    rules = tile_rules(model, outputs)
     if route.kind is not RouteKind.TILED or held_rows(bands(route.tiles)) <= most_rows:
         return route
     assert rules is not None, "a card without a rule has no tiles"

@@ -1,25 +1,29 @@
 """The way an image takes through the network: whole, in exact tiles, or not at all.
 
 A size whose predicted activations are no more than a tile's goes in one piece. A larger one goes in
-tiles (drawn in `anyres_analyzer.tiling.plan`) if the card says that they are exact: they need less
-memory and are often faster, because their activations stay near the processor. Only where halos are
-dear (`cores`) it still goes in one piece, as long as that is below the limit of a piece.
+tiles (drawn in `anyres_analyzer.tiling.plan`) if they are exact for every output that is asked
+(`rules`): they need less memory and are often faster, because their activations stay near the
+processor. Only where halos are dear (`cores`) it still goes in one piece, as long as that is below
+the limit of a piece.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 from weakref import WeakKeyDictionary
 
-from anyres_analyzer.tiling.plan import AxisRule, AxisTile, Tile, plan
-from anyres_proto.card import AxisContract, AxisTiling
+from anyres_analyzer.tiling.plan import AxisTile, Tile, plan
 from anyres_server.machine import mib
 from anyres_server.model import Model, RouteKind, Size
 from anyres_server.routing.cores import Axis, Cutter
+from anyres_server.routing.rules import beyond, tile_rules, tiling
 
 REMEMBERED = 1024  # sizes of a model
+
+_Way: TypeAlias = tuple[Size, tuple[str, ...]]  # and the outputs that are asked
 
 
 @dataclass(frozen=True)
@@ -49,23 +53,29 @@ class Router:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         # Weakly: a model that was replaced is freed with its last request.
-        self._routes: WeakKeyDictionary[Model, dict[Size, Route]] = WeakKeyDictionary()
+        self._routes: WeakKeyDictionary[Model, dict[_Way, Route]] = WeakKeyDictionary()
 
-    def route(self, model: Model, size: Size) -> Route:
-        """How an image of this size goes through a model."""
-        known = self._routes.setdefault(model, {})
-        route = known.get(size)
+    def route(self, model: Model, size: Size, outputs: Sequence[str] = ()) -> Route:
+        """How an image of this size goes through a model.
+
+        Args:
+            model: it.
+            size: of the image.
+            outputs: the names of those that are asked; the served one where empty.
+        """
+        known, way = self._routes.setdefault(model, {}), (size, beyond(model, outputs))
+        route = known.get(way)
         if route is None:
             if len(known) >= REMEMBERED:
                 known.clear()
-            route = known[size] = self._route(model, size)
+            route = known[way] = self._route(model, *way)
         return route
 
-    def _route(self, model: Model, size: Size) -> Route:
+    def _route(self, model: Model, size: Size, outputs: Sequence[str]) -> Route:
         cost = model.cost(size)
         if cost.activation_bytes <= self._limits.tile:
             return self._whole(model, size, self._limits.piece)
-        tiles, cheap = self._tiles(model, size)
+        tiles, cheap = self._tiles(model, size, outputs)
         several = cheap and len(tiles) > 1
         if not several and cost.activation_bytes <= self._limits.piece:
             return self._whole(model, size, self._limits.piece)
@@ -79,7 +89,7 @@ class Router:
             cost.macs,
             cost.activation_bytes,
             self._limits.memory,
-            _why_refused(model, size, self._limits.memory),
+            _why_refused(model, size, outputs, self._limits.memory),
         )
 
     def _whole(self, model: Model, size: Size, budget: int) -> Route:
@@ -99,9 +109,11 @@ class Router:
             self._limits.piece,
         )
 
-    def _tiles(self, model: Model, size: Size) -> tuple[tuple[Tile, ...], bool]:
+    def _tiles(
+        self, model: Model, size: Size, outputs: Sequence[str]
+    ) -> tuple[tuple[Tile, ...], bool]:
         """The tiles of an image, and whether their halos are cheap; none if they cannot be."""
-        rules = tile_rules(model)
+        rules = tile_rules(model, outputs)
         if rules is None:
             return (), False
         rows, columns = (Axis(side, rule) for side, rule in zip(size, rules, strict=True))
@@ -110,34 +122,17 @@ class Router:
         return (plan(size, core, rules), cutter.cheap(core)) if core else ((), False)
 
 
-Rules: TypeAlias = tuple[AxisRule, AxisRule]
-
-
-def tile_rules(model: Model) -> Rules | None:
-    """How the card allows a model's images to be cut; None where it does not."""
-    tiling, sizes = model.card.tiling, model.card.sizes
-    if tiling.height is None or tiling.width is None:
-        return None
-    return _rule(tiling.height, sizes.height), _rule(tiling.width, sizes.width)
-
-
-def _rule(tiling: AxisTiling, contract: AxisContract) -> AxisRule:
-    return AxisRule(
-        tiling.alignment, tiling.halo_before, tiling.halo_after, contract.minimum, contract.step
-    )
-
-
-def _why_refused(model: Model, size: Size, budget: int) -> str:
+def _why_refused(model: Model, size: Size, outputs: Sequence[str], budget: int) -> str:
     need = model.cost(size).activation_bytes
     words = [
         f"{size[0]}x{size[1]} needs {mib(need)} of activation memory, the server has {mib(budget)}"
     ]
     if square := _largest_square(model, min(size), budget):
         words.append(f"the largest square that fits is {square}x{square}")
-    breakers = model.card.tiling.breakers
+    breakers = tiling(model, outputs).breakers
     if breakers:
         words.append(f"tiles would not be exact: {breakers[0]}")
-    elif tile_rules(model):
+    elif tile_rules(model, outputs):
         words.append("even one tile would need more")
     else:
         words.append("the model's card does not say how to tile it")

@@ -39,6 +39,24 @@ class _DataTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DataType.Val
     """Unsigned 16-bit integers, little-endian."""
     DATA_TYPE_FLOAT32: _DataType.ValueType  # 3
     """IEEE 754 single precision, little-endian."""
+    DATA_TYPE_FLOAT16: _DataType.ValueType  # 4
+    """What follows, only a graph's own outputs are made of. IEEE 754 half precision, little-endian."""
+    DATA_TYPE_FLOAT64: _DataType.ValueType  # 5
+    """IEEE 754 double precision, little-endian."""
+    DATA_TYPE_INT8: _DataType.ValueType  # 6
+    """Signed 8-bit integers; these, too, are two's complement and little-endian."""
+    DATA_TYPE_INT16: _DataType.ValueType  # 7
+    """Signed 16-bit integers."""
+    DATA_TYPE_INT32: _DataType.ValueType  # 8
+    """Signed 32-bit integers."""
+    DATA_TYPE_INT64: _DataType.ValueType  # 9
+    """Signed 64-bit integers."""
+    DATA_TYPE_UINT32: _DataType.ValueType  # 10
+    """Unsigned 32-bit integers, little-endian."""
+    DATA_TYPE_UINT64: _DataType.ValueType  # 11
+    """Unsigned 64-bit integers, little-endian."""
+    DATA_TYPE_BOOL: _DataType.ValueType  # 12
+    """Truth values, a byte each: 0 or 1."""
 
 class DataType(_DataType, metaclass=_DataTypeEnumTypeWrapper):
     """The element type of a tensor's bytes."""
@@ -51,6 +69,24 @@ DATA_TYPE_UINT16: DataType.ValueType  # 2
 """Unsigned 16-bit integers, little-endian."""
 DATA_TYPE_FLOAT32: DataType.ValueType  # 3
 """IEEE 754 single precision, little-endian."""
+DATA_TYPE_FLOAT16: DataType.ValueType  # 4
+"""What follows, only a graph's own outputs are made of. IEEE 754 half precision, little-endian."""
+DATA_TYPE_FLOAT64: DataType.ValueType  # 5
+"""IEEE 754 double precision, little-endian."""
+DATA_TYPE_INT8: DataType.ValueType  # 6
+"""Signed 8-bit integers; these, too, are two's complement and little-endian."""
+DATA_TYPE_INT16: DataType.ValueType  # 7
+"""Signed 16-bit integers."""
+DATA_TYPE_INT32: DataType.ValueType  # 8
+"""Signed 32-bit integers."""
+DATA_TYPE_INT64: DataType.ValueType  # 9
+"""Signed 64-bit integers."""
+DATA_TYPE_UINT32: DataType.ValueType  # 10
+"""Unsigned 32-bit integers, little-endian."""
+DATA_TYPE_UINT64: DataType.ValueType  # 11
+"""Unsigned 64-bit integers, little-endian."""
+DATA_TYPE_BOOL: DataType.ValueType  # 12
+"""Truth values, a byte each: 0 or 1."""
 Global___DataType: _TypeAlias = DataType  # noqa: Y015
 
 class _OutputKind:
@@ -220,6 +256,7 @@ class PredictRequest(_message.Message):
     TOP_K_FIELD_NUMBER: _builtins.int
     THRESHOLD_FIELD_NUMBER: _builtins.int
     THRESHOLD_CLASS_FIELD_NUMBER: _builtins.int
+    OUTPUT_NAMES_FIELD_NUMBER: _builtins.int
     model_name: _builtins.str
     """The model's name."""
     model_version: _builtins.str
@@ -236,7 +273,14 @@ class PredictRequest(_message.Message):
 
     @_builtins.property
     def outputs(self) -> _containers.RepeatedScalarFieldContainer[Global___OutputKind.ValueType]:
-        """What to return; the class map where empty. Each kind at most once."""
+        """What to return; the class map where empty and no output is named. Each kind at most once."""
+
+    @_builtins.property
+    def output_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The graph's outputs that are wanted as they are, by the names that the card has for them: maps
+        (channels, h, w) on the grid of its first output, of the element type that the card says. Each
+        at most once.
+        """
 
     def __init__(
         self,
@@ -248,10 +292,11 @@ class PredictRequest(_message.Message):
         top_k: _builtins.int = ...,
         threshold: _builtins.float | None = ...,
         threshold_class: _builtins.int = ...,
+        output_names: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_threshold", b"_threshold", "image", b"image", "threshold", b"threshold"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_threshold", b"_threshold", "image", b"image", "model_name", b"model_name", "model_version", b"model_version", "outputs", b"outputs", "threshold", b"threshold", "threshold_class", b"threshold_class", "top_k", b"top_k"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_threshold", b"_threshold", "image", b"image", "model_name", b"model_name", "model_version", b"model_version", "output_names", b"output_names", "outputs", b"outputs", "threshold", b"threshold", "threshold_class", b"threshold_class", "top_k", b"top_k"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__threshold: _TypeAlias = _typing.Literal["threshold"]  # noqa: Y015
     _WhichOneofArgType__threshold: _TypeAlias = _typing.Literal["_threshold", b"_threshold"]  # noqa: Y015
@@ -261,29 +306,35 @@ Global___PredictRequest: _TypeAlias = PredictRequest  # noqa: Y015
 
 @_typing.final
 class Output(_message.Message):
-    """One kind of result."""
+    """One kind of result, or one of the graph's outputs."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     KIND_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
     TENSOR_FIELD_NUMBER: _builtins.int
     kind: Global___OutputKind.ValueType
-    """What it is."""
+    """A kind of result."""
+    name: _builtins.str
+    """The name of one of the graph's outputs, which is given as it is."""
     @_builtins.property
     def tensor(self) -> Global___Tensor:
-        """Its values; type and shape as the kind says."""
+        """Its values; type and shape as the kind, or the card, says."""
 
     def __init__(
         self,
         *,
         kind: Global___OutputKind.ValueType = ...,
+        name: _builtins.str = ...,
         tensor: Global___Tensor | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["tensor", b"tensor"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "name", b"name", "tensor", b"tensor", "what", b"what"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "tensor", b"tensor"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "name", b"name", "tensor", b"tensor", "what", b"what"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType_what: _TypeAlias = _typing.Literal["kind", "name"]  # noqa: Y015
+    _WhichOneofArgType_what: _TypeAlias = _typing.Literal["what", b"what"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_what) -> _WhichOneofReturnType_what | None: ...
 
 Global___Output: _TypeAlias = Output  # noqa: Y015
 
@@ -380,7 +431,7 @@ class PredictResponse(_message.Message):
 
     @_builtins.property
     def outputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___Output]:
-        """What was asked for, in the order asked."""
+        """What was asked for, in the order asked: kinds, and then outputs by their names."""
 
     @_builtins.property
     def padded(self) -> Global___Size:
@@ -515,6 +566,7 @@ class PredictTilesHeader(_message.Message):
     RAW_FIELD_NUMBER: _builtins.int
     THRESHOLD_FIELD_NUMBER: _builtins.int
     THRESHOLD_CLASS_FIELD_NUMBER: _builtins.int
+    OUTPUT_NAMES_FIELD_NUMBER: _builtins.int
     model_name: _builtins.str
     """The model's name."""
     model_version: _builtins.str
@@ -531,11 +583,15 @@ class PredictTilesHeader(_message.Message):
     """The class that THRESHOLD_MASK is about."""
     @_builtins.property
     def outputs(self) -> _containers.RepeatedScalarFieldContainer[Global___OutputKind.ValueType]:
-        """What to return; the class map where empty. Each kind at most once."""
+        """What to return; the class map where empty and no output is named. Each kind at most once."""
 
     @_builtins.property
     def raw(self) -> Global___RawStrips:
         """The image comes as rows of pixels; without this it comes as a file in chunks."""
+
+    @_builtins.property
+    def output_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The graph's outputs that are wanted as they are; see PredictRequest."""
 
     def __init__(
         self,
@@ -548,10 +604,11 @@ class PredictTilesHeader(_message.Message):
         raw: Global___RawStrips | None = ...,
         threshold: _builtins.float | None = ...,
         threshold_class: _builtins.int = ...,
+        output_names: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_threshold", b"_threshold", "raw", b"raw", "threshold", b"threshold"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_threshold", b"_threshold", "file_bytes", b"file_bytes", "model_name", b"model_name", "model_version", b"model_version", "outputs", b"outputs", "raw", b"raw", "threshold", b"threshold", "threshold_class", b"threshold_class", "top_k", b"top_k"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_threshold", b"_threshold", "file_bytes", b"file_bytes", "model_name", b"model_name", "model_version", b"model_version", "output_names", b"output_names", "outputs", b"outputs", "raw", b"raw", "threshold", b"threshold", "threshold_class", b"threshold_class", "top_k", b"top_k"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__threshold: _TypeAlias = _typing.Literal["threshold"]  # noqa: Y015
     _WhichOneofArgType__threshold: _TypeAlias = _typing.Literal["_threshold", b"_threshold"]  # noqa: Y015
