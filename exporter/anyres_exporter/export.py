@@ -12,10 +12,11 @@ Otherwise nothing is written, and the error names the node.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 
 import onnx
 import torch
@@ -24,6 +25,7 @@ from torch import nn
 from anyres_analyzer import Analysis, analyze
 from anyres_analyzer.errors import AnalysisError
 from anyres_exporter.card.compose import composed
+from anyres_exporter.card.meanings import check_meanings
 from anyres_exporter.card.write import write
 from anyres_exporter.errors import NotExportable, NotProven
 from anyres_exporter.proof import culprit
@@ -44,7 +46,7 @@ from anyres_exporter.rewrite.pad_rule import pad_rule
 from anyres_exporter.rewrite.simplify import simplified
 from anyres_exporter.trace.tidy import tidy
 from anyres_exporter.trace.trace import trace, traceable
-from anyres_proto.card import METADATA_KEY, Card, Description, Padding, Proof
+from anyres_proto.card import METADATA_KEY, Card, Description, Meaning, Padding, Proof
 
 Report = Callable[[Comparison], None]
 
@@ -71,7 +73,7 @@ def export(
     sizes: Sizes,
     batteries: Batteries = PLAIN,
     opset: int | None = None,
-    values: Collection[str] = (),
+    meanings: Mapping[str, Meaning] = MappingProxyType({}),
     provenance: dict[str, str] | None = None,
     report: Report = lambda comparison: None,
 ) -> Path:
@@ -85,12 +87,12 @@ def export(
         sizes: what is asked of H and W.
         batteries: what the graph is to do beside the network.
         opset: of the default domain; by default the newest that is sound.
-        values: outputs by name whose numbers are values: no logits, no probabilities.
+        meanings: what outputs are, by their names, where their last layers do not tell.
         provenance: what the card records of where the model comes from.
         report: called with every comparison of the proof as it is made.
 
     Raises:
-        BadRecipe: the batteries do not fit the model.
+        BadRecipe: the batteries or the meanings do not fit the model.
         NotExportable: torch could not trace the model, or nothing can be said about its graph.
         NotProven: an axis that was to be dynamic is fixed, or the graph is not the model.
     """
@@ -111,13 +113,14 @@ def export(
     analysis = _analysed(subject.graph, description.name)
     if subject.padding is None:
         analysis = with_sizes(analysis, narrow)
+    check_meanings(meanings, analysis)
     images = pixels if analysis.input.dtype == "uint8" else noise
     proofs = _proven(subject, analysis, description, images, report)
     card = composed(
         description.model_copy(update={"input": batteries.input(description.input)}),
         analysis,
         provenance=(provenance or {}) | {"torch": version("torch")},
-        values=values,
+        meanings=meanings,
         padding=subject.padding,
         proofs=proofs,
     )

@@ -7,9 +7,10 @@ a `Description`. Where the person says nothing, the usual is written and named a
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
+from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 from anyres_analyzer import Analysis
@@ -25,6 +26,7 @@ from anyres_proto.card import (
     Description,
     Formula,
     ImageInput,
+    Meaning,
     Output,
     Padding,
     Proof,
@@ -32,7 +34,6 @@ from anyres_proto.card import (
 )
 
 Task: TypeAlias = Literal["classification", "segmentation", "regression", "unknown"]
-Meaning: TypeAlias = Literal["logits", "probabilities", "values"]
 Colour: TypeAlias = Literal["RGB", "BGR", "GRAY"]
 
 COST_SIDES = (224, 512, 1024)
@@ -47,7 +48,7 @@ def composed(
     *,
     provenance: dict[str, str],
     meaning: Meaning | None = None,
-    values: Collection[str] = (),
+    meanings: Mapping[str, Meaning] = MappingProxyType({}),
     padding: Padding | None = None,
     proofs: tuple[Proof, ...] = (),
 ) -> Card:
@@ -58,7 +59,7 @@ def composed(
         analysis: what the graph says.
         provenance: where the model comes from; our version and onnx's are added.
         meaning: of the output's numbers; by default what its last layer makes of them.
-        values: outputs by name whose numbers are values, whatever the others are.
+        meanings: of single outputs by their names, whatever the others are.
         padding: what the graph pads and crops by itself.
         proofs: the sizes at which it was compared.
     """
@@ -66,7 +67,7 @@ def composed(
         {
             **dict(description),
             "outputs": tuple(
-                _output(output, "values" if output.name in values else meaning, description.task)
+                _output(output, meanings.get(output.name, meaning), description.task)
                 for output in analysis.outputs
             ),
             "sizes": analysis.sizes,

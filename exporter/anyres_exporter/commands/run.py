@@ -55,7 +55,7 @@ def run(target: str, said: Mapping[str, Any], out: Path, assets: Path | None) ->
             sizes=recipe.sizes(),
             batteries=recipe.batteries(),
             opset=recipe.opset,
-            values=recipe.values,
+            meanings=recipe.meanings,
             provenance=provenance,
             report=report,
         )

@@ -5,7 +5,7 @@ Every output becomes what a client reads off it, by its meaning, and is compared
     logits, probabilities    the best class; of one channel, which side of 0 or 1/2 it is on
     class_map, mask          the class as it is
     top_k_classes            the first of them
-    values, top_k_scores     the same within `TOLERANCE` of fp32's spread over all the pictures
+    all other numbers        the same within `TOLERANCE` of fp32's spread over all the pictures
 
 The mean IU is that of Long et al. (2015), section 5, with fp32's map in the place of the truth.
 """
@@ -25,7 +25,7 @@ Array: TypeAlias = NDArray[Any]
 Model: TypeAlias = Callable[[Array], Mapping[str, Array]]  # a Runtime is one
 
 TOLERANCE = 0.02  # of the spread: five steps of 8 bits
-_NUMBERS = {"values", "top_k_scores"}
+_NUMBERS = {"values", "top_k_scores", "centres", "offsets"}
 _MIDDLE = {"logits": 0.0, "probabilities": 0.5}
 _CLASSES = {"class_map", "mask", "top_k_classes"}
 

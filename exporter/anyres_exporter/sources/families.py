@@ -99,7 +99,7 @@ def _zoo_known(catalogue: ModuleType, name: str) -> Fields:
         "task": entry.task,
         "size": entry.size,
         "dynamic": entry.dense,
-        "values": entry.values,
+        "meanings": entry.meanings,
         "input": image | ({"colour": "GRAY"} if channels == 1 else {}),
     }
 

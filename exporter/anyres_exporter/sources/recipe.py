@@ -14,9 +14,9 @@
     threshold = 0.5                   # above which a mask is 1
     keep_logits = true                # beside the answer
     layout = "NHWC"                   # of outputs with channels
-    values = ["depth"]                # outputs whose numbers are values: no logits
     opset = 17                        # by default the newest that is sound
-    classes_file = "classes.txt"      # one name a line; or [[classes]] with name and colour
+    classes_file = "classes.txt"      # one name a line; or [[classes]] with name, colour, thing
+    meanings = { depth = "values" }   # of outputs that are no logits; or "centres", "offsets"
     [arguments]                       # of the factory
     [weights]
     file = "weights.safetensors"      # beside the recipe, or below the assets folder
@@ -44,7 +44,7 @@ from anyres_exporter.rewrite.batteries.batteries import (
     Pixels,
 )
 from anyres_exporter.rewrite.pad_rule import PadMode
-from anyres_proto.card import NAME, ClassName, Description, ImageInput
+from anyres_proto.card import NAME, ClassName, Description, ImageInput, Meaning
 
 PAD_MODES: dict[str, PadMode] = {"reflect": "reflect", "edge": "edge", "zero": "constant"}
 _FOR_CODE = ("arguments", "weights", "convolutionalize")
@@ -81,7 +81,7 @@ class Recipe(BaseModel):
     threshold: float = 0.5
     layout: OutputLayout = "NCHW"
     keep_logits: bool = False
-    values: tuple[str, ...] = ()
+    meanings: dict[str, Meaning] = Field(default_factory=dict)
     input: ImageInput = ImageInput()
     classes: tuple[ClassName, ...] = ()
     classes_file: Path | None = None

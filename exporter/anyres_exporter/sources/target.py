@@ -18,6 +18,8 @@ from anyres_exporter.sources.families import is_family, known
 from anyres_exporter.sources.graph import described
 from anyres_exporter.sources.recipe import Recipe
 
+VALUES = "values"  # an output of ours, and the argument that makes it
+
 
 def of_target(target: str, said: Mapping[str, Any]) -> Recipe:
     """The recipe that a target is, or that exports it.
@@ -62,7 +64,7 @@ def _over(fields: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
     """Tables are merged, but for weights: a checkpoint's hash and key are its own."""
     merged = {
         key: dict(fields[key]) | dict(said[key])
-        for key in ("arguments", "input")
+        for key in ("arguments", "input", "meanings")
         if key in fields and key in said
     }
     found = dict(fields) | dict(said) | merged
@@ -89,7 +91,8 @@ def parse(fields: Mapping[str, Any], source: str) -> Recipe:
 def _completed(fields: Mapping[str, Any]) -> dict[str, Any]:
     """With what a library or a card knows, where nothing else is said.
 
-    Not the classes, where the factory is asked for a number of its own.
+    Not the classes, where the factory is asked for a number of its own. A classifier of ours has
+    values beside its classes only where it is asked for some.
     """
     factory, graph = fields.get("factory"), fields.get("graph")
     found: dict[str, Any] = {}
@@ -99,4 +102,7 @@ def _completed(fields: Mapping[str, Any]) -> dict[str, Any]:
         found = described(fields.get("folder", Path()) / graph)
     if "classes_file" in fields or {"num_classes", "classes"} & set(fields.get("arguments", {})):
         found.pop("classes", None)
+    if VALUES not in fields.get("arguments", {}):
+        meanings = found.get("meanings", {})
+        found["meanings"] = {name: meanings[name] for name in meanings if name != VALUES}
     return _over(found, fields)

@@ -7,7 +7,7 @@ model = entry.factory(stride=16, classes=5)
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from torch import nn
@@ -21,6 +21,7 @@ from anyres_exporter.zoo.pixel_heads import unet_objects, unet_values
 from anyres_exporter.zoo.resnet import resnet18, resnet50
 from anyres_exporter.zoo.unet import UNet, original_unet
 from anyres_exporter.zoo.vgg import vgg11, vgg16, vgg19
+from anyres_proto.card import Meaning
 
 Task: TypeAlias = Literal["classification", "segmentation", "regression"]
 NATIVE = (224, 224)  # of ImageNet's classifiers
@@ -36,7 +37,7 @@ class Entry:
         dense: whether it answers at every position; if not, H and W stay as they are traced.
         size: (h, w) to trace at, which a network made without arguments takes.
         channels: of its image, made without arguments.
-        values: its outputs that are values, beside classes.
+        meanings: what its outputs are, where their layers do not tell.
     """
 
     factory: Callable[..., nn.Module]
@@ -44,11 +45,11 @@ class Entry:
     dense: bool = True
     size: tuple[int, int] = NATIVE
     channels: int = 3
-    values: tuple[str, ...] = ()
+    meanings: Mapping[str, Meaning] = field(default_factory=dict)
 
 
 def _classifier(factory: Callable[..., nn.Module]) -> Entry:
-    return Entry(factory, "classification", dense=False, values=("values",))
+    return Entry(factory, "classification", dense=False, meanings={"values": "values"})
 
 
 CATALOGUE: Mapping[str, Entry] = {
@@ -68,5 +69,7 @@ CATALOGUE: Mapping[str, Entry] = {
     "original_unet": Entry(original_unet, "segmentation", size=(188, 188), channels=1),
     "coarse_unet": Entry(coarse_unet, "segmentation", size=(256, 256)),
     "unet_values": Entry(unet_values, "regression"),
-    "unet_objects": Entry(unet_objects, "segmentation", values=("centre", "offset")),
+    "unet_objects": Entry(
+        unet_objects, "segmentation", meanings={"centre": "centres", "offset": "offsets"}
+    ),
 }
