@@ -7,13 +7,13 @@ one class apart that touch, which connected regions cannot:
     offsets   >>>.<>>.<<<     every cell of a thing points at its centre
     objects   11111222222     and belongs to the peak that is nearest to where it points
 
-Its outputs are of one grid. The server gives them by name through the Open Inference Protocol
-(docs/server/protocol.md), where a request may ask for any output of a graph.
+Its outputs are of one grid. `Prediction.instances` takes them from a prediction of a model whose
+card says which they are; `grouped` is for arrays that come from elsewhere.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -22,10 +22,11 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from anyres_client.errors import InvalidRequest
-from anyres_client.instances import Instance, numbered
+from anyres_client.instances import Found, Instance, numbered
 from anyres_client.regions import Region, labelled
 
 Floats: TypeAlias = NDArray[np.floating[Any]]
+Labels: TypeAlias = NDArray[np.int32]
 
 AT_ONCE = 2**22  # distances between a cell and a centre
 
@@ -37,6 +38,9 @@ class Peaks:
     threshold: float = 0.1
     window: int = 7  # cells: the highest of so many squared; odd
     most: int = 200
+
+
+PAPER = Peaks()
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +60,7 @@ def grouped(
     *,
     things: Collection[int],
     confidence: Floats | None = None,
-    peaks: Peaks = Peaks(),
+    peaks: Peaks = PAPER,
 ) -> tuple[Instance, ...]:
     """The objects of some classes, in cells of the grid, the largest first.
 
@@ -74,19 +78,42 @@ def grouped(
     Raises:
         InvalidRequest: shapes do not go together.
     """
+    return numbered(objects(heads, things=things, confidence=confidence, peaks=peaks), names)
+
+
+def objects(
+    heads: Heads,
+    *,
+    things: Collection[int],
+    confidence: Floats | None = None,
+    peaks: Peaks = PAPER,
+    placed: Callable[[Labels], Labels] = lambda cells: cells,
+) -> list[Found]:
+    """The same objects, each as its region and its score.
+
+    Args:
+        heads: see `grouped`; so are things and peaks.
+        things: see `grouped`.
+        confidence: see `grouped`; of the size that `placed` makes.
+        peaks: see `grouped`.
+        placed: makes of a number for every cell (h, w) one for every pixel of the image.
+
+    Raises:
+        InvalidRequest: shapes do not go together.
+    """
     ordered = list(things)
     classes = _checked(heads, len(ordered), peaks)
     found = centres(heads.centres, peaks)
     labels = _labels(classes, found, heads, ordered)
     votes = _votes(labels, classes, len(found))
-    objects = []
-    for label, region in labelled(labels, dict(enumerate(votes.tolist(), start=1))):
+    made: list[Found] = []
+    for label, region in labelled(placed(labels), dict(enumerate(votes.tolist(), start=1))):
         score = float(heads.centres[tuple(found[label - 1])])
-        objects.append((region, score * _sure(region, confidence)))
-    return numbered(objects, names)
+        made.append((region, score * _sure(region, confidence)))
+    return made
 
 
-def centres(heat: Floats, peaks: Peaks = Peaks()) -> NDArray[np.intp]:
+def centres(heat: Floats, peaks: Peaks = PAPER) -> NDArray[np.intp]:
     """Where a heat map (c, h, w) has its peaks, the highest first: map, row, column: (n, 3).
 
     A peak is above the threshold and not below any cell of the window around it.

@@ -79,8 +79,9 @@ class Client:
             model: its name; may be left out where the server has one model only.
             version: its version; the newest where empty.
             output: one or more of classes, confidence, top_k, probabilities, probabilities_255,
-                threshold_mask, logits; or overlay for whatever `Prediction.overlay` needs of this
-                model.
+                threshold_mask, logits; the name of one of the model's own outputs, which comes as
+                it is, (channels, h, w), in `Prediction.outputs`; or overlay or instances for
+                whatever `Prediction.overlay` or `Prediction.instances` needs of this model.
             top_k: how many classes a cell for `top_k`.
             timeout: in seconds, instead of the client's own.
 
@@ -149,6 +150,7 @@ class Client:
             InvalidRequest: the file cannot be read, or an output has no such name.
         """
         names = [output] if isinstance(output, str) else list(output)
+        self._perform(flows.checked(names, model, version, self._cards))
         sent = parts(picture, model, version, names, top_k)
         call = self._stub.PredictTiles(sent, timeout=timeout, metadata=self.connection.metadata)
         return Tiles(call, self.connection.address)
@@ -170,7 +172,8 @@ class Client:
             save: the file; it is there whole or not at all.
             model: see `predict_tiles`.
             version: see `predict_tiles`.
-            output: one that is one array; classes (h, w) or probabilities (classes, h, w), say.
+            output: one that is one array; classes (h, w) or probabilities (classes, h, w), say,
+                or one of the model's own.
             told: called with the cells that are there and those there will be, tile by tile.
 
         Raises:
@@ -180,6 +183,14 @@ class Client:
         check_target(path, output)
         with self.predict_tiles(picture, model=model, version=version, output=output) as tiles:
             return write_tiles(tiles, path, told)
+
+    def check_outputs(self, names: Sequence[str], model: str | None = None) -> None:
+        """Refuse names that are no outputs, before anything is predicted.
+
+        Raises:
+            InvalidRequest: one is neither among those of `predict` nor the model's own.
+        """
+        self._perform(flows.checked_of_any(names, model))
 
     def models(self) -> tuple[ModelSummary, ...]:
         """The server's models, those that failed to load included.

@@ -6,7 +6,7 @@ and in `flows`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from typing import Any, TypeVar
 
@@ -40,7 +40,10 @@ OUTPUTS: Mapping[str, tuple[pb.OutputKind.ValueType, ...]] = {
     "logits": (pb.OUTPUT_KIND_LOGITS,),
 }
 
-OVERLAY = "overlay"  # stands for the outputs that an overlay of the model at hand is drawn from
+# What stands for the outputs that something is made of, which the card of the model at hand says.
+OVERLAY = "overlay"
+INSTANCES = "instances"
+MADE = (OVERLAY, INSTANCES)
 
 # What a prediction calls each kind.
 KEYS: Mapping[int, str] = {
@@ -67,24 +70,54 @@ def predict_request(
     """The request for one prediction.
 
     Raises:
-        InvalidRequest: the picture cannot be read or sent, or an output has no such name.
+        InvalidRequest: the picture cannot be read or sent.
     """
-    check_outputs(outputs)
+    kinds, names = wire_outputs(outputs)
     return pb.PredictRequest(
         model_name=model,
         model_version=version,
         image=_image(source),
-        outputs=[kind for name in dict.fromkeys(outputs) for kind in OUTPUTS[name]],
         top_k=top_k,
+        outputs=kinds,
+        output_names=names,
     )
 
 
-def check_outputs(names: Sequence[str]) -> None:
-    """Refuse a name that is no output's."""
+def wire_outputs(outputs: Sequence[str]) -> tuple[list[pb.OutputKind.ValueType], list[str]]:
+    """The kinds that some outputs stand for, and the names of the model's own; each once."""
+    once = dict.fromkeys(outputs)
+    kinds = [kind for name in once for kind in OUTPUTS.get(name, ())]
+    return kinds, [name for name in once if name not in OUTPUTS]
+
+
+def named(outputs: Sequence[str]) -> bool:
+    """Whether one of them can only be a model's own output."""
+    return any(name not in OUTPUTS and name not in MADE for name in outputs)
+
+
+def check_outputs(names: Sequence[str], card: Card) -> None:
+    """Refuse a name that is no output's.
+
+    Raises:
+        InvalidRequest: one is neither ours nor one of the model's.
+    """
+    own = [output.name for output in card.outputs]
+    known = (*OUTPUTS, *MADE, *own)
     for name in names:
-        if name != OVERLAY and name not in OUTPUTS:
-            known = ", ".join((*OUTPUTS, OVERLAY))
-            raise InvalidRequest(f"there is no output {name!r}; there are {known}")
+        if name not in known:
+            raise InvalidRequest(
+                f"there is no output {name!r}; there are {', '.join((*OUTPUTS, *MADE))}, and of "
+                f"{card.name} itself {', '.join(own)}"
+            )
+
+
+def arrays(outputs: Iterable[pb.Output]) -> dict[str, NDArray[Any]]:
+    """What came, by the names that a prediction has for it."""
+    return {_key(output): to_array(output.tensor) for output in outputs}
+
+
+def _key(output: pb.Output) -> str:
+    return output.name if output.WhichOneof("what") == "name" else KEYS[output.kind]
 
 
 def _image(source: Picture) -> pb.Image:
@@ -149,7 +182,7 @@ def prediction(response: pb.PredictResponse, card: Card) -> Prediction:
         padded=(response.padded.height, response.padded.width),
         timing=_timing(response.timing),
         card=card,
-        outputs={KEYS[output.kind]: to_array(output.tensor) for output in response.outputs},
+        outputs=arrays(response.outputs),
     )
 
 

@@ -14,7 +14,7 @@ from collections.abc import Generator, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeAlias, TypeVar
 
-from anyres_client import codec, overlay
+from anyres_client import codec, objects, overlay
 from anyres_client.answers import Estimate, ModelSummary, Size
 from anyres_client.errors import InvalidRequest, ModelNotFound
 from anyres_client.picture import Picture
@@ -75,13 +75,30 @@ def predict(ask: Ask, cards: Cards) -> Flow[Prediction]:
 
 
 def _outputs(ask: Ask, model: str, cards: Cards) -> Flow[tuple[list[str], int]]:
-    """The outputs' names, where "overlay" stands for what this model's overlay is drawn from."""
+    """The outputs' names, where "overlay" and "instances" stand for what those are made of."""
     names = [ask.output] if isinstance(ask.output, str) else list(ask.output)
-    if codec.OVERLAY not in names:
+    if all(name in codec.OUTPUTS for name in names):
         return names, ask.top_k
-    needed, top_k = overlay.needs((yield from _known(model, ask.version, cards)))
-    asked = [name for name in names if name != codec.OVERLAY]
-    return [*asked, *needed], ask.top_k if "top_k" in asked else top_k
+    known = yield from _known(model, ask.version, cards)
+    codec.check_outputs(names, known)
+    asked, top_k = [name for name in names if name not in codec.MADE], ask.top_k
+    if codec.OVERLAY in names:
+        drawn, most = overlay.needs(known)
+        top_k = top_k if "top_k" in asked else most
+        asked += drawn
+    return [*asked, *(objects.needs(known) if codec.INSTANCES in names else ())], top_k
+
+
+def checked(names: Sequence[str], model: str, version: str, cards: Cards) -> Flow[None]:
+    """Nothing, where these are outputs; a card is asked for only where it has to say so."""
+    if codec.named(names):
+        codec.check_outputs(names, (yield from _known(model, version, cards)))
+
+
+def checked_of_any(names: Sequence[str], model: str | None) -> Flow[None]:
+    """The same, of the only model where none is named."""
+    if codec.named(names):
+        yield from checked(names, model or (yield from _only_model()), "", {})
 
 
 def _known(name: str, version: str, cards: Cards) -> Flow[Card]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,36 +68,24 @@ class Instance:
         return said if self.score is None else said | {"score": round(self.score, 6)}
 
 
-def instances(
-    classes: NDArray[Any],
-    names: Sequence[str],
-    *,
-    wanted: Collection[int],
-    min_area: int,
-    confidence: NDArray[np.float32] | None,
-) -> tuple[Instance, ...]:
-    """The connected regions of some classes, the largest first.
+Found: TypeAlias = tuple[Region, float | None]  # an object's cells, and its score
+
+
+def connected(
+    classes: NDArray[Any], wanted: Collection[int], confidence: NDArray[np.float32] | None
+) -> list[Found]:
+    """The connected regions of some classes.
 
     Args:
         classes: the class map, (height, width).
-        names: every class's name.
         wanted: the classes whose regions are objects.
-        min_area: what is smaller is none, in pixels.
         confidence: the probability of each pixel's class, (height, width), 0..1.
     """
-    found = [
-        region
-        for region in regions(classes)
-        if region.class_index in wanted and region.area >= min_area
-    ]
-    return numbered(
-        [(each, None if confidence is None else each.mean(confidence)) for each in found], names
-    )
+    found = (region for region in regions(classes) if region.class_index in wanted)
+    return [(each, None if confidence is None else each.mean(confidence)) for each in found]
 
 
-def numbered(
-    found: Iterable[tuple[Region, float | None]], names: Sequence[str]
-) -> tuple[Instance, ...]:
+def numbered(found: Iterable[Found], names: Sequence[str]) -> tuple[Instance, ...]:
     """Objects out of regions and their scores, the largest first.
 
     Args:

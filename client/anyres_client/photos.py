@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from anyres_client import codec
 from anyres_client.client import Client
 from anyres_client.errors import DeadlineExceeded, InvalidRequest, Overloaded, ServerFailed
 from anyres_client.jobs import sources
@@ -93,6 +92,7 @@ def predict_each(
         ClientError: the order makes no sense, or the server or the model is not there.
     """
     _check(order)
+    client.check_outputs(order.outputs, order.model)
     outputs = (*order.outputs, "overlay") if order.overlay else order.outputs
     done, failed = [], 0
     for photo in order.photos:
@@ -156,7 +156,6 @@ def _save(order: Order, photo: Path, picture: Picture, prediction: Prediction) -
 
 
 def _check(order: Order) -> None:
-    codec.check_outputs(order.outputs)
     if order.overlay and order.save is None:
         raise InvalidRequest("--overlay needs --save with a file or a folder to write to")
     if order.format and (order.save is None or (order.save.suffix and not order.into_folder)):

@@ -17,11 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL.Image import Image
 
-from anyres_client import georeference, grid, heat, notebook, overlay, picture, saving
+from anyres_client import georeference, grid, heat, notebook, objects, overlay, picture, saving
 from anyres_client import legend as strip
 from anyres_client.answers import Route, Share, Size, Timing, TopK
+from anyres_client.centres import PAPER, Peaks
 from anyres_client.errors import InvalidRequest
-from anyres_client.instances import Instance, instances
+from anyres_client.instances import Instance, numbered
 from anyres_client.outlines import Ring, rings
 from anyres_client.outputs import Outputs, requested
 from anyres_client.palette import class_colours
@@ -137,29 +138,36 @@ class Prediction:
         return grid.likeliest(heat.every_class(self._scores()), self.card.output, self.image_size)
 
     def instances(
-        self, classes: Iterable[int | str] | None = None, *, min_area: int = 1
+        self,
+        classes: Iterable[int | str] | None = None,
+        *,
+        min_area: int = 1,
+        peaks: Peaks = PAPER,
     ) -> tuple[Instance, ...]:
-        """The connected regions of the class map, in pixels of the image, the largest first.
+        """Single objects, in pixels of the image, the largest first.
+
+        Where the model has heads for centres and offsets, and both are there, cells of things
+        belong to the centre that they point at, so that objects which touch are two. Else objects
+        are the connected regions of the class map. `predict(output="instances")` asks for all that
+        is needed.
 
         Args:
-            classes: names or indices of those whose regions are objects; all where None.
+            classes: names or indices of those whose objects are meant; where None, those that the
+                card calls things, or all where it has no centres.
             min_area: what is smaller is none, in pixels.
+            peaks: which maxima of the centres' heat are centres; as in Panoptic-DeepLab.
 
         Raises:
             NotRequested: there is no class map.
-            InvalidRequest: the model has no such class.
+            InvalidRequest: the model has no such class; or it has centres, and neither its card
+                nor `classes` says of what.
         """
         every = range(len(self.class_names))
-        confidence = self.outputs.get("confidence")
-        return instances(
-            self.to_image_size(),
-            self.class_names,
-            wanted=set(every if classes is None else map(self.class_index, classes)),
-            min_area=min_area,
-            confidence=None
-            if confidence is None
-            else grid.nearest(confidence, self.card.output, self.image_size),
-        )
+        wanted = None if classes is None else set(map(self.class_index, classes))
+        placed = partial(grid.nearest, geometry=self.card.output, size=self.image_size)
+        seen = objects.Seen(self.card, self.outputs, placed)
+        found = objects.found(seen, wanted, every, peaks)
+        return numbered((one for one in found if one[0].area >= min_area), self.class_names)
 
     def polygons(self, classes: Iterable[int | str] | None = None) -> dict[str, list[Ring]]:
         """Rings of (x, y) around each class's pixels in the image, by its name; see `outlines`.

@@ -23,11 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anyres_client.answers import Route, Size
-from anyres_client.codec import KEYS, OUTPUTS, OVERLAY, ROUTES, check_outputs
+from anyres_client.codec import MADE, ROUTES, arrays, wire_outputs
 from anyres_client.errors import InvalidRequest, ServerFailed
 from anyres_client.failures import failed
 from anyres_proto.anyres.v1 import dense_prediction_pb2 as pb
-from anyres_proto.tensors import to_array
 
 PART_BYTES = 2**20
 
@@ -79,7 +78,8 @@ class ResultTile:
         rows: of the grid; tiles touch and do not overlap.
         columns: of the grid.
         outputs: arrays (..., rows, columns) by name: classes, confidence, top_k_classes,
-            top_k_scores, probabilities or logits, of the types that `Prediction` has.
+            top_k_scores, probabilities or logits, of the types that `Prediction` has; or one of
+            the model's own outputs, (channels, rows, columns), by its name.
     """
 
     rows: slice
@@ -126,7 +126,7 @@ class Tiles:
             yield ResultTile(
                 slice(tile.top, tile.top + tile.size.height),
                 slice(tile.left, tile.left + tile.size.width),
-                {KEYS[output.kind]: to_array(output.tensor) for output in tile.outputs},
+                arrays(tile.outputs),
             )
 
     def __enter__(self) -> Self:
@@ -155,15 +155,17 @@ def parts(
     """What goes up, read as it goes.
 
     Raises:
-        InvalidRequest: an output has no such name, or the file cannot be read.
+        InvalidRequest: an output is made of whole pictures, or the file cannot be read.
     """
-    check_outputs(outputs)
-    if OVERLAY in outputs:
-        raise InvalidRequest("an overlay is drawn of whole pictures; ask for classes")
+    for whole in MADE:
+        if whole in outputs:
+            raise InvalidRequest(f"{whole} is made of whole pictures; ask for classes")
+    kinds, names = wire_outputs(outputs)
     header = pb.PredictTilesHeader(
         model_name=model,
         model_version=version,
-        outputs=[kind for name in dict.fromkeys(outputs) for kind in OUTPUTS[name]],
+        outputs=kinds,
+        output_names=names,
         top_k=top_k,
     )
     if isinstance(picture, Strips):

@@ -82,7 +82,10 @@ def test_the_help_of_a_command_ends_with_an_example(anyres: Any, command: str) -
         (["predict", "x.png", "--timeout", "0"], "anyres predict: Invalid value for '--timeout'"),
         (["predict", "gone.png", "--model", "zones"], "anyres predict: gone.png: cannot read"),
         (["predict", "gone.png", "--overlay"], "anyres predict: --overlay needs --save"),
-        (["predict", "x.png", "--output", "mask"], "anyres predict: there is no output 'mask'"),
+        (
+            ["predict", "x.png", "--model", "zones", "--output", "mask"],
+            "anyres predict: there is no output 'mask'",
+        ),
         (["models", "nobody"], "anyres models: no model 'nobody'; there are things, zones"),
         (
             ["batch", "nowhere", "--out", "o", "--model", "zones"],

@@ -27,7 +27,10 @@ def predict(
     ] = None,
     output: Annotated[
         list[str] | None,
-        typer.Option(help="classes, confidence, top_k, probabilities or logits; again for more."),
+        typer.Option(
+            help="classes, confidence, top_k, probabilities, logits, instances, or an output of "
+            "the model's own by its name; again for more."
+        ),
     ] = None,
     top_k: Annotated[int, typer.Option(min=1, help="How many classes a cell for top_k.")] = 5,
     save: Annotated[
