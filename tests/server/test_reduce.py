@@ -63,6 +63,20 @@ def test_probabilities_and_confidence_are_the_softmax_however_large_the_logits(
     np.testing.assert_allclose(confidence, softmax(logits).max(0), atol=1e-6)
 
 
+@given(st.lists(st.floats(-1e4, 1e4, width=32), min_size=2, max_size=2))
+def test_a_class_that_is_impossible_leaves_the_confidence_of_the_other_two_bit_for_bit(
+    pair: list[float],
+) -> None:
+    two, three = (np.array(scores).reshape(-1, 1, 1) for scores in (pair, [*pair, -np.inf]))
+    assert reduced(two, OutputKind.CONFIDENCE) == reduced(three, OutputKind.CONFIDENCE)
+
+
+@pytest.mark.parametrize("odd", [[np.inf, 0], [0, np.nan], [np.inf, np.inf], [-np.inf, -np.inf]])
+def test_two_classes_of_which_one_cannot_be_compared_have_no_confidence(odd: list[float]) -> None:
+    with pytest.raises(NotANumber):
+        reduced(np.array(odd).reshape(2, 1, 1), OutputKind.CONFIDENCE)
+
+
 @given(LOGITS)
 def test_the_top_classes_are_the_best_in_order_the_lower_index_first_among_equals(
     logits: NDArray[Any],

@@ -70,10 +70,15 @@ def _in_255ths(scores: Array, view: Output, how: How) -> Array:
 
 
 def _confidence(scores: Array, view: Output, how: How) -> Array:
-    """The highest probability; of a softmax, that is 1 / sum(exp(x - max))."""
+    """The highest probability; of a softmax, that is 1 / sum(exp(x - max)).
+
+    Of two classes the best one's term is exp(0), so there is one to raise: bit for bit the same.
+    """
     best = scores.max(axis=0)
     if view.meaning == "probabilities":
         return _numbers(best)
+    if len(scores) == 2:
+        return _numbers(1 / (1 + np.exp((scores - best).min(axis=0))))
     return _numbers(1 / np.exp(scores - best).sum(axis=0))
 
 
