@@ -1,7 +1,9 @@
 """What this process may use of the machine: processors and memory, a container's limits included.
 
 A container sees all of its host's processors and memory; what it may use stands in its control
-group (version 2, or version 1 on older hosts), so both are read and the smallest number counts.
+group (version 2, or version 1 on older hosts), so both are read and the smallest number counts. A
+container's own group is the root that it sees; a systemd unit or a batch job lies in a group below
+the machine's root, and the limits of all groups around it hold, too.
 """
 
 from __future__ import annotations
@@ -11,21 +13,25 @@ import gc
 import os
 from functools import cache
 from math import ceil
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 CGROUP = Path("/sys/fs/cgroup")
+MEMBERSHIP = Path("/proc/self/cgroup")
 
 
-def processors(cgroup: Path = CGROUP) -> int:
+def processors(cgroup: Path = CGROUP, membership: Path = MEMBERSHIP) -> int:
     """How many threads can really run at once; at least 1."""
-    limits = [len(os.sched_getaffinity(0)), *_quotas(cgroup)]
+    limits = [len(os.sched_getaffinity(0)), *_quotas(cgroup, membership)]
     return max(1, min(limits))
 
 
-def memory_bytes(cgroup: Path = CGROUP) -> int:
+def memory_bytes(cgroup: Path = CGROUP, membership: Path = MEMBERSHIP) -> int:
     """How much memory this process can have before it is killed or swaps."""
     physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    files = (cgroup / "memory.max", cgroup / "memory" / "memory.limit_in_bytes")
+    files = [
+        *(group / "memory.max" for group in _groups(cgroup, "", membership)),
+        *(group / "memory.limit_in_bytes" for group in _groups(cgroup, "memory", membership)),
+    ]
     return min(
         [physical, *(int(word) for file in files for word in _words(file)[:1] if _set(word))]
     )
@@ -64,19 +70,42 @@ def _statm() -> int | None:
         return None
 
 
-def _quotas(cgroup: Path) -> list[int]:
+def _groups(cgroup: Path, controller: str, membership: Path) -> list[Path]:
+    """The folders of the groups that this process is in, the outermost first.
+
+    Args:
+        cgroup: where control groups are mounted.
+        controller: of version 1; "" for version 2, which has one tree for all.
+        membership: lines "4:memory:/jobs/7", or "0::/jobs/7" in version 2.
+    """
+    groups = [cgroup / controller]
+    for line in _lines(membership):
+        _, controllers, path = line.split(":", 2)
+        if controller in controllers.split(","):
+            for name in PurePosixPath(path).parts[1:]:
+                groups.append(groups[-1] / name)
+    return groups
+
+
+def _quotas(cgroup: Path, membership: Path) -> list[int]:
     """Whole processors' worth of running time a period, from either version of control groups."""
-    old = cgroup / "cpu"
-    pairs = (
-        _words(cgroup / "cpu.max"),
-        _words(old / "cpu.cfs_quota_us") + _words(old / "cpu.cfs_period_us"),
-    )
+    pairs = [
+        *(_words(group / "cpu.max") for group in _groups(cgroup, "", membership)),
+        *(
+            _words(group / "cpu.cfs_quota_us") + _words(group / "cpu.cfs_period_us")
+            for group in _groups(cgroup, "cpu", membership)
+        ),
+    ]
     return [ceil(int(pair[0]) / int(pair[1])) for pair in pairs if len(pair) == 2 and _set(pair[0])]
 
 
 def _words(file: Path) -> list[str]:
+    return [word for line in _lines(file) for word in line.split()]
+
+
+def _lines(file: Path) -> list[str]:
     try:
-        return file.read_text(encoding="ascii").split()
+        return file.read_text().splitlines()
     except OSError:
         return []  # no such control group: no limit
 

@@ -48,5 +48,33 @@ def test_an_older_quota_counts_too(tmp_path: Path) -> None:
     assert machine.processors(folder) == 1
 
 
+UNIFIED = {
+    "memory.max": "max",
+    "jobs/memory.max": f"{2**28}",
+    "jobs/7/memory.max": f"{2**29}",
+    "jobs/7/cpu.max": "100000 100000",
+    "elsewhere/memory.max": f"{2**20}",
+    "self": "0::/jobs/7",
+}
+OLDER = {
+    "memory/memory.limit_in_bytes": f"{2**62}",
+    "memory/jobs/memory.limit_in_bytes": f"{2**28}",
+    "memory/jobs/7/memory.limit_in_bytes": f"{2**29}",
+    "memory/elsewhere/memory.limit_in_bytes": f"{2**20}",
+    "cpu/jobs/7/cpu.cfs_quota_us": "100000",
+    "cpu/jobs/7/cpu.cfs_period_us": "100000",
+    "self": "5:cpu,cpuacct:/jobs/7\n4:memory:/jobs/7\n3:cpuset:/elsewhere\n",
+}
+
+
+@pytest.mark.parametrize("files", [UNIFIED, OLDER], ids=["unified", "older"])
+def test_the_smallest_limit_of_all_groups_around_a_process_counts(
+    tmp_path: Path, files: dict[str, str]
+) -> None:
+    write(tmp_path, **files)
+    assert machine.memory_bytes(tmp_path, tmp_path / "self") == 2**28
+    assert machine.processors(tmp_path, tmp_path / "self") == 1
+
+
 def test_bytes_are_rounded_up_to_whole_mebibytes() -> None:
     assert [machine.mib(amount) for amount in (1, 2**20, 2**20 + 1)] == ["1 MiB", "1 MiB", "2 MiB"]
