@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from anyres_client.answers import Timing
 from anyres_client.centres import Heads, Peaks, centres, grouped
 from anyres_client.errors import InvalidRequest
+from anyres_client.prediction import Prediction
+from anyres_proto.card import AxisContract, Card, ClassName, Output, SizeContract
 
 NAMES = ("road", "car", "person", "sky")
 THINGS = (1, 2)
@@ -122,3 +126,58 @@ def test_what_is_no_thing_belongs_to_no_object() -> None:
 def test_shapes_that_do_not_go_together_are_refused(heads: Heads, peaks: Peaks, said: str) -> None:
     with pytest.raises(InvalidRequest, match=said):
         grouped(heads, NAMES, things=THINGS, peaks=peaks)
+
+
+def seen(things: tuple[int, ...] = THINGS) -> Prediction:
+    """The two cars by a network that answers every second pixel of a picture."""
+    heads, step = two_cars(), (Fraction(2), Fraction(2))
+    free = AxisContract(verdict="free", minimum=1, reason="nothing fixes it")
+    card = Card(
+        name="street",
+        task="segmentation",
+        outputs=(
+            Output(channels=4, dense=True, stride=step),
+            Output(name="heat", meaning="centres", channels=1, dense=True, stride=step),
+            Output(name="away", meaning="offsets", channels=2, dense=True, stride=step),
+        ),
+        classes=tuple(ClassName(name=n, thing=i in things) for i, n in enumerate(NAMES)),
+        sizes=SizeContract(height=free, width=free),
+    )
+    classes = heads.classes.astype(np.uint8)
+    classes[:, 8:] = NAMES.index("sky")
+    return Prediction(
+        model="street",
+        version="1",
+        image_size=(6, 20),
+        grid_size=(3, 10),
+        route="whole",
+        pieces=1,
+        padded=(0, 0),
+        timing=Timing(0, 0, 0, 0),
+        card=card,
+        outputs={"classes": classes, "heat": heads.centres, "away": heads.offsets},
+    )
+
+
+def test_objects_of_a_coarse_grid_are_in_pixels_of_the_image() -> None:
+    expected = np.zeros((6, 20), int)
+    cells = np.minimum(np.rint(np.arange(20) / 2), 9)  # a pixel's nearest cell, halves to the even
+    expected[:, cells < 4], expected[:, (cells >= 4) & (cells < 8)] = 1, 2
+    found = seen().instances()
+    assert {one.class_name for one in found} == {"car"}
+    masks = {one.mask.tobytes(): one for one in found}
+    assert set(masks) == {(expected == n).tobytes() for n in (1, 2)}
+    assert [one.area for one in found] == sorted((one.area for one in found), reverse=True)
+    assert sorted(one.score or 0 for one in found) == pytest.approx([0.8, 0.9])
+
+
+def test_what_is_no_thing_is_a_connected_region_where_it_is_asked_for() -> None:
+    sky, *cars = seen().instances(["sky", "car"])[::-1]
+    assert (sky.class_name, [one.class_name for one in cars]) == ("sky", ["car", "car"])
+    assert [one.class_name for one in seen().instances(["sky"])] == ["sky"]
+
+
+def test_where_no_class_is_said_to_be_a_thing_they_are_named_or_refused() -> None:
+    assert len(seen(things=()).instances(["car"])) == 2
+    with pytest.raises(InvalidRequest, match="does not say which classes are things: name them"):
+        seen(things=()).instances()

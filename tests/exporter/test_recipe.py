@@ -14,7 +14,7 @@ from safetensors.torch import save_file  # noqa: E402
 
 from anyres_exporter.errors import BadRecipe  # noqa: E402
 from anyres_exporter.sources.build import build  # noqa: E402
-from anyres_exporter.sources.target import read  # noqa: E402
+from anyres_exporter.sources.target import of_target, read  # noqa: E402
 
 UNET = 'name = "net"\nfactory = "anyres_exporter.zoo.unet:UNet"\n'
 SMALL = "[arguments]\nwidth = 2\ndepth = 1\n"
@@ -90,3 +90,31 @@ def test_a_factory_that_raises_is_named_with_its_words(tmp_path: Path) -> None:
 def test_a_name_that_is_no_file_name_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadRecipe, match="name: String should match"):
         read(written(tmp_path, UNET.replace('"net"', '"../net"')))
+
+
+def test_a_recipe_says_what_outputs_mean_and_which_classes_are_things(tmp_path: Path) -> None:
+    path = tmp_path / "cells.toml"
+    path.write_text(
+        'name = "cells"\nfactory = "net.py:Net"\nmeanings = { centre = "centres" }\n'
+        '[[classes]]\nname = "sky"\n[[classes]]\nname = "cell"\nthing = true\n'
+    )
+    found = read(path)
+    assert found.meanings == {"centre": "centres"}
+    assert [each.thing for each in found.describe().classes] == [False, True]
+    path.write_text(path.read_text().replace('"centres"', '"centers"'))
+    with pytest.raises(BadRecipe, match=r"meanings\.centre: Input should be .*'centres'"):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "meanings"),
+    [
+        ("unet_objects", {}, {"centre": "centres", "offset": "offsets"}),
+        ("resnet18", {}, {}),
+        ("resnet18", {"values": 2}, {"values": "values"}),
+    ],
+)
+def test_what_a_network_of_ours_says_beside_classes_is_known(
+    name: str, arguments: dict[str, int], meanings: dict[str, str]
+) -> None:
+    assert of_target(f"zoo:{name}", {"name": name, "arguments": arguments}).meanings == meanings
