@@ -112,7 +112,7 @@ async def test_refusals_arrive_as_what_one_can_do(address: str, pixels: Any) -> 
         with pytest.raises(InvalidRequest):
             await client.predict(b"no image", model="brightest")
         with pytest.raises(InvalidRequest, match=r"\(height, width, 3\)"):
-            await client.predict(pixels[..., 0], model="brightest")
+            await client.predict(pixels[..., :2], model="brightest")
 
 
 async def test_an_estimate_has_the_grid_of_the_answer(address: str) -> None:

@@ -30,8 +30,8 @@ async def refused(call: Any) -> tuple[grpc.StatusCode, str]:
 @pytest.mark.parametrize(
     ("array", "expected"),
     [
-        (np.zeros((8, 8, 4), np.uint8), "UINT8 (height, width, 3)"),
-        (np.zeros((8, 8), np.uint8), "UINT8 (height, width, 3)"),
+        (np.zeros((8, 8, 2), np.uint8), "UINT8 (height, width, 3)"),
+        (np.zeros((8, 8, 5), np.uint8), "UINT8 (height, width, 3)"),
         (np.zeros((8, 8, 3), np.uint16), "got uint16"),
         (np.zeros((8, 8, 3), np.float32), "(3, height, width)"),
         (np.zeros((0, 8, 3), np.uint8), "at least 1"),
