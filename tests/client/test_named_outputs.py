@@ -52,6 +52,7 @@ class Discs(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.offset = nn.Conv2d(3, 2, 15, padding=7)
+        assert self.offset.bias is not None, "it was asked for"
         with torch.no_grad():
             self.offset.weight.uniform_(-1e-3, 1e-3, generator=torch.manual_seed(0))
             for head, channel in ((0, 1), (1, 2)):
