@@ -260,6 +260,19 @@ async def test_pictures_that_are_too_much_are_foretold(serve: Any, png: Png) -> 
     assert text.split("takes")[0] == estimate.reason.split("takes")[0]
 
 
+async def test_sizes_in_refusals_are_a_width_by_a_height(serve: Any) -> None:
+    flat = pb.Image(tensor=to_tensor(np.zeros((6, 16_384, 3), np.uint8)))
+    logits = pb.PredictRequest(
+        model_name="unet", image=flat, outputs=[pb.OutputKind.OUTPUT_KIND_LOGITS]
+    )
+    none = pb.EstimateCostRequest(model_name="unet", image_size=pb.Size(height=0, width=7))
+    async with serve("unet", limits_message_bytes=2**19) as served:
+        _, large = await code_of(served.stub.Predict(logits))
+        _, empty = await code_of(served.stub.EstimateCost(none))
+    assert large.startswith("an answer of 16384x6 cells")
+    assert empty == "image_size must be at least 1x1; got 7x0"
+
+
 async def test_what_neither_fits_nor_tiles_is_refused_with_what_would_fit(
     serve: Any, png: Png
 ) -> None:

@@ -156,6 +156,7 @@ def test_what_fits_in_no_way_is_refused_with_the_largest_square_that_would(
 ) -> None:
     found = route((100, 101), make(), memory=9_000, whole=9_000, tile=9_000)
     assert found.kind is RouteKind.REFUSED
+    assert ": 101x100 needs " in found.reason, "a width by a height"
     assert "the largest square that fits is 30x30" in found.reason
     assert why in found.reason
 

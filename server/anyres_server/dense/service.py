@@ -138,7 +138,7 @@ class DensePredictionService(pb_grpc.DensePredictionServiceServicer):
         model = self._repository.get(request.model_name, request.model_version)
         size = request.image_size.height, request.image_size.width
         if min(size) < 1:
-            raise InvalidRequest(f"image_size must be at least 1x1; got {size[0]}x{size[1]}")
+            raise InvalidRequest(f"image_size must be at least 1x1; got {size[1]}x{size[0]}")
         return _estimate(await self._inference.estimate(model, size), size)
 
     async def _predict(self, request: pb.PredictRequest) -> tuple[Part, ...]:

@@ -36,7 +36,7 @@ def check_answer(reduction: Reduction, grid: Size, limit: int) -> None:
     needed = reduction.result_bytes(grid)
     if needed > limit:
         raise InvalidRequest(
-            f"an answer of {grid[0]}x{grid[1]} cells with {_words(reduction)} takes {mib(needed)}, "
+            f"an answer of {grid[1]}x{grid[0]} cells with {_words(reduction)} takes {mib(needed)}, "
             f"and one message holds {mib(limit)}; ask for less: a class map takes 1 byte a cell"
         )
 

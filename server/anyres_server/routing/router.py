@@ -125,7 +125,7 @@ class Router:
 def _why_refused(model: Model, size: Size, outputs: Sequence[str], budget: int) -> str:
     need = model.cost(size).activation_bytes
     words = [
-        f"{size[0]}x{size[1]} needs {mib(need)} of activation memory, the server has {mib(budget)}"
+        f"{size[1]}x{size[0]} needs {mib(need)} of activation memory, the server has {mib(budget)}"
     ]
     if square := _largest_square(model, min(size), budget):
         words.append(f"the largest square that fits is {square}x{square}")
