@@ -223,8 +223,9 @@ class Image(_message.Message):
     """
     @_builtins.property
     def tensor(self) -> Global___Tensor:
-        """Pixels as UINT8 (h, w, channels) or (h, w), which get the model's own scaling; or FLOAT32
-        (channels, h, w), which go into the network as they are.
+        """Pixels as UINT8 (h, w) or (h, w, channels), which get the model's own scaling: 1, 3 or 4 of
+        them (grey, RGB, RGBA) become the model's as a file's do. Or FLOAT32 (channels, h, w), which
+        goes into the network as it is.
         """
 
     def __init__(
