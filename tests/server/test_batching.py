@@ -76,7 +76,7 @@ def model(network: Net, **settings: Any) -> Model:
         card_of("doubling", analyze(GREY)),
         cost,
         network,
-        ModelSettings(**settings),
+        settings=ModelSettings(**settings),
     )
 
 
