@@ -255,6 +255,22 @@ def test_several_outputs_keep_their_names_their_order_and_their_numbers(
         np.testing.assert_allclose(answer, expected[name].numpy(), atol=1e-5)
 
 
+def test_an_output_may_be_called_what_torch_calls_something_inside(tmp_path: Path) -> None:
+    class Centred(Stem):
+        def forward(self, x: Tensor) -> dict[str, Tensor]:
+            y = self.stem(x)
+            return {"scores": y - y.mean(1, keepdim=True), "mean": y.relu(), "conv2d": -y}
+
+    model = Centred().eval()
+    session = ort.InferenceSession(exported(model, tmp_path))
+    image = torch.randn(1, 3, 38, 26)
+    with torch.inference_mode():
+        expected = model(image)
+    for name, values in expected.items():
+        (answer,) = session.run([name], {"image": image.numpy()})
+        np.testing.assert_allclose(answer, values.numpy(), atol=1e-5)
+
+
 def test_of_several_outputs_each_is_proven(tmp_path: Path) -> None:
     class OneWrong(Stem):
         def forward(self, x: Tensor) -> dict[str, Tensor]:

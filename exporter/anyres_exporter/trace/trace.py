@@ -11,11 +11,12 @@ import contextlib
 import logging
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from io import StringIO
 from pathlib import Path
 
 import onnx
+import onnx_ir as ir
 import torch
 from torch import Tensor, nn
 from torch.export import Dim
@@ -94,7 +95,16 @@ def trace(
             f"in {log}"
         ) from error
     assert program is not None, "dynamo=True returns the program"
+    _keep_apart(program.model.graph, names)
     return program.model_proto
+
+
+def _keep_apart(graph: ir.Graph, names: Sequence[str]) -> None:
+    """Call what is inside something else than the outputs: torch names it after its operator."""
+    outputs = {id(value) for value in graph.outputs}
+    for value in (value for node in graph.all_nodes() for value in node.outputs):
+        if value.name in names and id(value) not in outputs:
+            value.name = f"{value.name}.inner"
 
 
 def _type(model: nn.Module) -> str:
