@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -254,6 +255,10 @@ async def test_pictures_that_are_too_much_are_foretold(serve: Any, png: Png) -> 
             pb.EstimateCostRequest(model_name="stride4", image_size=size)
         )
         code, text = await code_of(served.predict("stride4", png(noise(600, 600))))
+        found = re.search(r"largest square that fits is about (\d+)x\1", text)
+        assert found
+        assert 550 < int(found[1]) < 600
+        await served.predict("stride4", png(noise(int(found[1]), int(found[1]))))
     assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert estimate.route == pb.ROUTE_REFUSED
     assert "MiB of memory for pictures and results" in text

@@ -14,6 +14,8 @@ from anyres_server.machine import mib
 from anyres_server.model import Model, Size
 from anyres_server.picture.image import Opened
 from anyres_server.reduction.reduce import Reduction
+from anyres_server.routing.router import largest_square
+from anyres_server.schedule.admission import Budget
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,18 @@ def held_bytes(opened: Opened, model: Model, reduction: Reduction) -> int:
     strides = model.card.output.stride
     grid = [ceil(side / step) for side, step in zip(opened.size, strides, strict=True)]
     return opened.held_bytes + reduction.result_bytes((grid[0], grid[1]))
+
+
+def too_much(pictures: Budget, model: Model, size: Size, held: int) -> str:
+    """Why a picture that would hold more than there is is refused, and what to do."""
+    square = largest_square(
+        model.card.sizes, min(size), pictures.total, lambda side: held * side**2 // prod(size)
+    )
+    fits = f"; the largest square that fits is about {square}x{square}" if square else ""
+    return (
+        f"{pictures.refusal(held)}{fits}; PredictTiles takes larger ones, strip by strip, where "
+        "their format can be read so"
+    )
 
 
 def check_answer(reduction: Reduction, grid: Size, limit: int) -> None:

@@ -26,6 +26,7 @@ from anyres_server.inference.bounds import (
     check_outputs,
     check_together,
     held_bytes,
+    too_much,
 )
 from anyres_server.inference.canvas import Canvas, Mosaic, Placed
 from anyres_server.inference.pieces import Clock, Job, Pieces, computed_pixels
@@ -162,6 +163,11 @@ class Inference:
             open_image, request.image, model.card.input, self._bounds.image_pixels
         )
         held = held_bytes(opened, model, reduction)
+        pictures = self._admission.pictures
+        if held > pictures.total:
+            raise TooLarge(
+                await self._pieces.off_loop(too_much, pictures, model, opened.size, held)
+            )
         async with self._admission.held(prod(opened.size), held):
             source, clock.decode_s = await self._pieces.off_loop.timed(opened.decode)
             passed("decode", clock.decode_s)
@@ -213,7 +219,8 @@ class Inference:
         grid, pictures = model.grid(size), self._admission.pictures
         held = decoding_bytes(size, model.card.input) + prod(grid)  # a class map's byte a cell
         if held > pictures.total:
-            route = replace(route, kind=RouteKind.REFUSED, tiles=(), reason=pictures.refusal(held))
+            reason = await self._pieces.off_loop(too_much, pictures, model, size, held)
+            route = replace(route, kind=RouteKind.REFUSED, tiles=(), reason=reason)
         under_way = min(len(route.tiles), self._pieces.at_once) * route.activation_bytes
         seconds = self._pieces.seconds(model, route.tiles) if route.tiles else None
         return Estimate(route, grid, held + under_way, seconds)

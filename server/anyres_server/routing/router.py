@@ -10,12 +10,13 @@ the limit of a piece.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 from weakref import WeakKeyDictionary
 
 from anyres_analyzer.tiling.plan import AxisTile, Tile, plan
+from anyres_proto.card import SizeContract
 from anyres_server.machine import mib
 from anyres_server.model import Model, RouteKind, Size
 from anyres_server.routing.cores import Axis, Cutter
@@ -127,7 +128,13 @@ def _why_refused(model: Model, size: Size, outputs: Sequence[str], budget: int) 
     words = [
         f"{size[1]}x{size[0]} needs {mib(need)} of activation memory, the server has {mib(budget)}"
     ]
-    if square := _largest_square(model, min(size), budget):
+    square = largest_square(
+        model.card.sizes,
+        min(size),
+        budget,
+        lambda side: model.cost((side, side)).activation_bytes,
+    )
+    if square:
         words.append(f"the largest square that fits is {square}x{square}")
     breakers = tiling(model, outputs).breakers
     if breakers:
@@ -139,8 +146,17 @@ def _why_refused(model: Model, size: Size, outputs: Sequence[str], budget: int) 
     return f"model {model.name!r}: {'; '.join(words)}"
 
 
-def _largest_square(model: Model, below: int, budget: int) -> int | None:
-    sizes = model.card.sizes
+def largest_square(
+    sizes: SizeContract, below: int, budget: int, bytes_of: Callable[[int], int]
+) -> int | None:
+    """The side of the largest square that a model takes and memory holds; None where none does.
+
+    Args:
+        sizes: that the model takes.
+        below: the longest side that is looked at.
+        budget: in bytes.
+        bytes_of: what a square of this side takes; more, the longer it is.
+    """
     sides = [n for n in range(1, below + 1) if sizes.height.admits(n) and sizes.width.admits(n)]
-    fits = bisect_right(sides, budget, key=lambda side: model.cost((side, side)).activation_bytes)
+    fits = bisect_right(sides, budget, key=bytes_of)
     return sides[fits - 1] if fits else None
