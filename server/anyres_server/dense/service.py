@@ -67,7 +67,7 @@ class DensePredictionService(pb_grpc.DensePredictionServiceServicer):
     # What is large is answered as it travels, put together off the event loop.
     async def Predict(self, request: pb.PredictRequest, context: Context) -> bytes:  # type: ignore[override]  # noqa: N802 - the wire's name
         """Predict one image."""
-        return await asyncio.to_thread(b"".join, await self._predict(request))
+        return await asyncio.to_thread(_packed, await self._predict(request))
 
     # The stubs know only generators; grpc.aio takes coroutines that write, too.
     async def PredictStream(  # type: ignore[override]  # noqa: N802 - the wire's name
@@ -141,22 +141,20 @@ class DensePredictionService(pb_grpc.DensePredictionServiceServicer):
             raise InvalidRequest(f"image_size must be at least 1x1; got {size[1]}x{size[0]}")
         return _estimate(await self._inference.estimate(model, size), size)
 
-    async def _predict(self, request: pb.PredictRequest) -> tuple[Part, ...]:
+    async def _predict(self, request: pb.PredictRequest) -> Prediction:
         model = self._repository.get(request.model_name, request.model_version)
         asked = _request(request, _image(request.image))
-        return await asyncio.to_thread(_response, await self._inference.predict(model, asked))
+        return await self._inference.predict(model, asked)
 
     async def _outcome(self, request: pb.PredictStreamRequest) -> pb.PredictStreamResponse | bytes:
         try:
-            response = await self._predict(request.request)
+            prediction = await self._predict(request.request)
         except Exception as error:  # noqa: BLE001 - the boundary: every error becomes an answer
             answer = answer_to(error, "PredictStream")
             code, _ = answer.problem.code.value
             failure = pb.Failure(code=code, message=answer.message)
             return pb.PredictStreamResponse(id=request.id, failure=failure)
-        head = pb.PredictStreamResponse(id=request.id).SerializeToString()
-        number = pb.PredictStreamResponse.RESPONSE_FIELD_NUMBER
-        return await asyncio.to_thread(b"".join, (head, *field(number, *response)))
+        return await asyncio.to_thread(_in_stream, request.id, prediction)
 
 
 def _request(asked: pb.PredictRequest | pb.PredictTilesHeader, image: bytes | Array) -> Request:
@@ -233,6 +231,17 @@ def _response(prediction: Prediction) -> tuple[Part, ...]:
         ),
     ).SerializeToString()
     return head, *_outputs(pb.PredictResponse.OUTPUTS_FIELD_NUMBER, prediction.outputs)
+
+
+def _packed(prediction: Prediction) -> bytes:
+    return b"".join(_response(prediction))
+
+
+def _in_stream(id_: str, prediction: Prediction) -> bytes:
+    """A stream's answer to the request of this id."""
+    head = pb.PredictStreamResponse(id=id_).SerializeToString()
+    number = pb.PredictStreamResponse.RESPONSE_FIELD_NUMBER
+    return b"".join((head, *field(number, *_response(prediction))))
 
 
 def _estimate(estimate: Estimate, size: Size) -> pb.EstimateCostResponse:

@@ -117,14 +117,12 @@ class Inference:
         async with self._started(model, request, reduction) as (job, route):
             check_answer(reduction, job.mosaic.grid, self._bounds.answer_bytes)
             canvas = Canvas(job.mosaic.grid, reduction)
-
-            async def paste(piece: Placed) -> None:
-                _, seconds = await self._pieces.off_loop.timed(lambda: canvas.paste(piece))
+            await self._pieces.run(job, route.tiles, canvas.paste)
+            if reduction.encodes:
+                outputs, seconds = await self._pieces.off_loop.timed(canvas.finish)
                 job.clock.reduce_s += seconds
-
-            await self._pieces.run(job, route.tiles, paste)
-            outputs, seconds = await self._pieces.off_loop.timed(canvas.finish)
-            job.clock.reduce_s += seconds
+            else:
+                outputs = canvas.finish()
             prediction = Prediction(job.plan(route), job.clock.timing(), outputs)
             return prediction, computed_pixels(route.tiles)
 
@@ -142,15 +140,14 @@ class Inference:
         """
         reduction = Reduction.of(model.card, request)
 
-        async def finished(piece: Placed) -> None:
+        def finished(piece: Placed) -> Placed:
             check_answer(reduction, piece.size, self._bounds.answer_bytes)
-            outputs, _ = await self._pieces.off_loop.timed(lambda: reduction.finish(piece.maps))
-            await deliver(Placed(piece.rows, piece.columns, outputs))
+            return Placed(piece.rows, piece.columns, reduction.finish(piece.maps))
 
         with self._admission.gate.entered():
             async with self._started(model, request, reduction) as (job, route):
                 await begin(job.plan(route))
-                await self._pieces.run(job, route.tiles, finished)
+                await self._pieces.run(job, route.tiles, finished, deliver)
                 _tell(job.plan(route), 1, computed_pixels(route.tiles), job.clock.timing())
 
     @asynccontextmanager
@@ -226,7 +223,9 @@ class Inference:
         return Estimate(route, grid, held + under_way, seconds)
 
     async def _route(self, model: Model, size: Size, outputs: tuple[str, ...]) -> Route:
-        route: Route = await self._pieces.off_loop(self._router.route, model, size, outputs)
+        route = self._router.known(model, size, outputs)
+        if route is None:
+            route = await self._pieces.off_loop(self._router.route, model, size, outputs)
         if route.kind is RouteKind.REFUSED:
             raise TooLarge(route.reason)
         return route

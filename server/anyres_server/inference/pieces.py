@@ -1,20 +1,20 @@
 """The pieces of one image on their way through the network, several at a time.
 
-for each piece:   cut and scale -> activations' budget -> batch -> network -> reduce -> keep
+for each piece:   cut and scale -> activations' budget -> batch -> network -> reduce, make -> keep
 
 As many are under way as there are processors, and one more: while those compute, the next is cut or
-the last reduced.
+the last reduced. What a caller makes of a piece's results is made in the thread that reduced them:
+from thread to thread takes as long as a small network.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from math import prod
 from time import monotonic, perf_counter
-from typing import TypeAlias
+from typing import TypeVar
 
 import numpy as np
 
@@ -31,7 +31,7 @@ from anyres_server.routing.router import Route
 from anyres_server.schedule.admission import Budget
 from anyres_server.schedule.batching import Batcher
 
-Keep: TypeAlias = Callable[[Placed], Awaitable[None]]
+T = TypeVar("T")
 
 
 @dataclass
@@ -98,21 +98,42 @@ class Pieces:
                 f"after {queue_s:.3g} s for those who came before"
             )
 
-    async def run(self, job: Job, tiles: Iterable[Tile], keep: Keep) -> None:
-        """Send every piece through the network, and keep what comes out."""
+    async def run(
+        self,
+        job: Job,
+        tiles: Sequence[Tile],
+        make: Callable[[Placed], T],
+        keep: Callable[[T], Awaitable[None]] | None = None,
+    ) -> None:
+        """Send every piece through the network.
+
+        Args:
+            job: the image.
+            tiles: its pieces.
+            make: what is made of a piece's results, off the event loop.
+            keep: takes what was made, on the event loop; the next piece waits for it.
+        """
         left = iter(tiles)
         try:
             async with asyncio.TaskGroup() as lanes:
-                for _ in range(self.at_once):
-                    lanes.create_task(self._lane(job, left, keep))
+                for _ in range(min(self.at_once, len(tiles))):
+                    lanes.create_task(self._lane(job, left, make, keep))
         except ExceptionGroup as group:
             raise group.exceptions[0] from group
 
-    async def _lane(self, job: Job, tiles: Iterator[Tile], keep: Keep) -> None:
+    async def _lane(
+        self,
+        job: Job,
+        tiles: Iterator[Tile],
+        make: Callable[[Placed], T],
+        keep: Callable[[T], Awaitable[None]] | None,
+    ) -> None:
         for tile in tiles:
-            await keep(await self._piece(job, tile))
+            made = await self._piece(job, tile, make)
+            if keep is not None:
+                await keep(made)
 
-    async def _piece(self, job: Job, tile: Tile) -> Placed:
+    async def _piece(self, job: Job, tile: Tile, make: Callable[[Placed], T]) -> T:
         with stage("tile", top=tile.rows.start, left=tile.columns.start):
             reserved = job.model.cost(tile.size).activation_bytes
             images = await self._cut(job, tile)  # while another one computes
@@ -123,15 +144,17 @@ class Pieces:
             job.clock.compute_s += ran.compute_s
             passed("queue", perf_counter() - waiting - ran.compute_s, ago_s=ran.compute_s)
             passed("compute", ran.compute_s)
-            place = partial(job.mosaic.placed, tile, ran.outputs)
+            outputs = ran.outputs
             try:
-                placed, seconds = await self.off_loop.timed(place)
+                made, seconds = await self.off_loop.timed(
+                    lambda: make(job.mosaic.placed(tile, outputs))
+                )
             except NotANumber:
                 await self._check_numbers(job, tile)
                 raise
             job.clock.reduce_s += seconds
             passed("reduce", seconds)
-            return placed
+            return made
 
     async def _check_numbers(self, job: Job, tile: Tile) -> None:
         """Blame the image, where it is what holds no numbers."""

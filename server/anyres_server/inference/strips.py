@@ -150,10 +150,9 @@ class _Run:
         found = bands(route.tiles)
         plan = Plan(self.model, size, mosaic.grid, route.kind, len(route.tiles))
 
-        async def finished(piece: Placed) -> None:
+        def finished(piece: Placed) -> Placed:
             check_answer(self.reduction, piece.size, use.bounds.answer_bytes)
-            outputs, _ = await use.pieces.off_loop.timed(lambda: self.reduction.finish(piece.maps))
-            await deliver(Placed(piece.rows, piece.columns, outputs))
+            return Placed(piece.rows, piece.columns, self.reduction.finish(piece.maps))
 
         async with use.admission.held(prod(size), self._held_bytes(route, found)):
             use.pieces.check_due(self.model, route)
@@ -161,7 +160,7 @@ class _Run:
             rows = await self._filled(clock, found[0], None)
             for band, following in zip_longest(found, found[1:]):
                 job = Job(self.model, rows, mosaic, clock)
-                run = use.pieces.run(job, band.tiles, finished)
+                run = use.pieces.run(job, band.tiles, finished, deliver)
                 if following is None:
                     await run
                 else:

@@ -130,6 +130,11 @@ class Reduction:
             f"its output {self.views[kind].name!r}, so there is no {kind.name}{shown}"
         )
 
+    @property
+    def encodes(self) -> bool:
+        """Whether finishing takes time, because a file is made."""
+        return OutputKind.MASK_PNG in self.kinds
+
     def finish(self, maps: Mapping[Asked, Array]) -> dict[Asked, Array]:
         """What was asked for, in the order asked, from the maps of the whole grid."""
         asked: tuple[Asked, ...] = (*self.kinds, *self.names)

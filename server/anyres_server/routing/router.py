@@ -56,6 +56,10 @@ class Router:
         # Weakly: a model that was replaced is freed with its last request.
         self._routes: WeakKeyDictionary[Model, dict[_Way, Route]] = WeakKeyDictionary()
 
+    def known(self, model: Model, size: Size, outputs: Sequence[str] = ()) -> Route | None:
+        """The route of a size that was asked before; finding another takes time."""
+        return self._routes.get(model, {}).get((size, beyond(model, outputs)))
+
     def route(self, model: Model, size: Size, outputs: Sequence[str] = ()) -> Route:
         """How an image of this size goes through a model.
 
