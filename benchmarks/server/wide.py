@@ -46,7 +46,13 @@ class Told(Pace):
         self._told = {True: wide_s, False: narrow_s}
 
     def seconds(
-        self, model: Model, size: Size, images: int = 1, *, wide: bool = True
+        self,
+        model: Model,
+        size: Size,
+        images: int = 1,
+        *,
+        wide: bool = True,
+        contended: bool = False,
     ) -> float | None:
         """What it was told."""
         return self._told[wide]

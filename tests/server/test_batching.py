@@ -289,7 +289,7 @@ class Told(Pace):
         super().__init__()
         self.told: dict[bool, float] = {}
 
-    def seconds(self, *asked: Any, wide: bool = True) -> float | None:
+    def seconds(self, *asked: Any, wide: bool = True, contended: bool = False) -> float | None:
         return self.told.get(wide)
 
 

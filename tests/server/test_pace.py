@@ -136,6 +136,19 @@ def test_narrow_runs_are_tried_anew_where_only_wide_ones_were_made_for_long() ->
     assert pace.seconds(net, (8, 8)) == pytest.approx(1.0)
 
 
+def test_a_wide_run_for_which_others_wait_is_predicted_from_such_runs() -> None:
+    pace, net = Pace(), model()
+    pace.note(net, (8, 8), 1, 1.0, True)
+    assert pace.seconds(net, (8, 8), contended=True) == pytest.approx(1.0), "for want of any"
+    for _ in range(9):
+        pace.note(net, (8, 8), 1, 2.0, True, contended=True)
+        pace.note(net, (8, 8), 1, 1.0, True)
+    assert pace.seconds(net, (8, 8), contended=True) == pytest.approx(2.0)
+    for _ in range(FORGOTTEN_AFTER):
+        pace.note(net, (8, 8), 1, 3.0, False)
+    assert pace.seconds(net, (8, 8), contended=True) == pace.seconds(net, (8, 8)), "tried anew"
+
+
 @given(st.lists(st.tuples(SECONDS, SECONDS), min_size=1, max_size=6))
 def test_a_run_is_abreast_where_others_ran_nearly_all_the_time(
     others: list[tuple[float, float]],

@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 from anyres_server.model import Model, Size
 
 KEPT = 0.98  # of a run's weight, after each further one
-FORGOTTEN_AFTER = 256  # wide runs after which nobody knows any more what narrow ones take
+FORGOTTEN_AFTER = 256  # runs of one kind after which nobody knows any more what the other takes
 ALIKE = 1e-3  # relative spread of macs below which only the pace can be told, not the start
 
 
@@ -53,48 +53,91 @@ class _Fit:
 
 @dataclass
 class _Kinds:
-    """What is known of a model's wide runs, and of its narrow ones while others ran beside them."""
+    """What is known of a model's wide runs, of those among them for which others waited, and of its
+    narrow ones while others ran beside them.
+    """
 
     wide: _Fit | None = None
+    contended: _Fit | None = None
     narrow: _Fit | None = None
     wide_since_narrow: int = 0
+    narrow_since_contended: int = 0
 
-    def of(self, *, wide: bool) -> _Fit | None:
-        return self.wide if wide else self.narrow
+    def of(self, *, wide: bool, contended: bool) -> _Fit | None:
+        if not wide:
+            return self.narrow
+        return (contended and self.contended) or self.wide
 
-    def note(self, macs: float, seconds: float, *, wide: bool) -> None:
+    def note(self, macs: float, seconds: float, *, wide: bool, contended: bool) -> None:
         if wide:
-            self.wide = self.wide or _Fit()
-            self.wide.note(macs, seconds)
+            self.wide = _noted(self.wide, macs, seconds)
             self.wide_since_narrow += 1
         else:
-            self.narrow = self.narrow or _Fit()
-            self.narrow.note(macs, seconds)
+            self.narrow = _noted(self.narrow, macs, seconds)
             self.wide_since_narrow = 0
+            self.narrow_since_contended += 1
+        if wide and contended:
+            self.contended = _noted(self.contended, macs, seconds)
+            self.narrow_since_contended = 0
         if self.wide_since_narrow >= FORGOTTEN_AFTER:
             self.narrow = None
+        if self.narrow_since_contended >= FORGOTTEN_AFTER:
+            self.contended = None
+
+
+def _noted(fit: _Fit | None, macs: float, seconds: float) -> _Fit:
+    fit = fit or _Fit()
+    fit.note(macs, seconds)
+    return fit
 
 
 class Pace:
-    """Remembers a model's runs and predicts its next one; wide and narrow runs are two things.
+    """Remembers a model's runs and predicts its next one.
 
-    What narrow runs take is forgotten where only wide ones were made for long: they were found to
-    be slower once, and what made them so may be over.
+    Wide and narrow runs are two things, and wide ones for which others wait are a third: messages
+    come and go meanwhile, and where they hold up one thread of a run, all others wait for it.
+
+    What was found to be slower once is forgotten where only the other kind was made for long: what
+    made it so may be over.
     """
 
     def __init__(self) -> None:
         self._known: WeakKeyDictionary[Model, _Kinds] = WeakKeyDictionary()
 
-    def note(self, model: Model, size: Size, images: int, compute_s: float, wide: bool) -> None:
-        """A run of so many images of a size took so long; a narrow one beside others."""
-        kinds = self._known.setdefault(model, _Kinds())
-        kinds.note(_macs(model, size, images), max(compute_s, 1e-9), wide=wide)
+    def note(
+        self,
+        model: Model,
+        size: Size,
+        images: int,
+        compute_s: float,
+        wide: bool,
+        *,
+        contended: bool = False,
+    ) -> None:
+        """A run of so many images of a size took so long.
+
+        Args:
+            model: whose network.
+            size: of each image.
+            images: that it was of.
+            compute_s: that it took.
+            wide: with all threads; or with one, while others ran beside it.
+            contended: whether others waited for it.
+        """
+        kinds, macs = self._known.setdefault(model, _Kinds()), _macs(model, size, images)
+        kinds.note(macs, max(compute_s, 1e-9), wide=wide, contended=contended)
 
     def seconds(
-        self, model: Model, size: Size, images: int = 1, *, wide: bool = True
+        self,
+        model: Model,
+        size: Size,
+        images: int = 1,
+        *,
+        wide: bool = True,
+        contended: bool = False,
     ) -> float | None:
         """How long such a run should take; None before the model's first one of its kind."""
-        fit = self._known.get(model, _Kinds()).of(wide=wide)
+        fit = self._known.get(model, _Kinds()).of(wide=wide, contended=contended)
         return None if fit is None else fit.predict(_macs(model, size, images))
 
 

@@ -130,7 +130,8 @@ class Batcher:
         ready = self._queue.ready(now) if self._slots.soon_free(1, now) else []
         if not ready:
             return None
-        wide_s, narrow_s = (self._seconds(ready[0], wide=wide) for wide in (True, False))
+        wide_s = self._seconds(ready[0], wide=True, contended=True)
+        narrow_s = self._seconds(ready[0], wide=False)
         wide = goes_wide(len(ready), self._slots.free_in_turn(now), wide_s, narrow_s)
         if wide and not self._slots.soon_free(self._slots.processors, now):
             return None  # until those are nearly done that run narrow
@@ -153,8 +154,9 @@ class Batcher:
     def _started(self, batch: Batch, wide: bool, now: float) -> Coroutine[None, None, None]:
         """What answers a batch, which has its slots already and waits no more."""
         self._queue.take(batch)
-        predicted_s = self._seconds(batch, wide=wide)
-        lease = self._slots.take(wide=wide, now=now, predicted_s=predicted_s)
+        contended = bool(self._queue.waiting())
+        predicted_s = self._seconds(batch, wide=wide, contended=contended)
+        lease = self._slots.take(wide=wide, now=now, predicted_s=predicted_s, contended=contended)
         return self._answer(batch, lease)
 
     async def _answer(self, batch: Batch, lease: Lease) -> None:
@@ -182,7 +184,7 @@ class Batcher:
         model, size, images = batch[0].model, batch[0].size, sum(entry.rows for entry in batch)
         now = asyncio.get_running_loop().time()
         if lease.wide or self._slots.abreast(lease, now):
-            self._pace.note(model, size, images, compute_s, lease.wide)
+            self._pace.note(model, size, images, compute_s, lease.wide, contended=lease.contended)
             beside = self._slots.processors // lease.slots
             self._benefit.note(model, size, images, compute_s, beside)
         reserved = sum(entry.reserved_bytes for entry in batch)
@@ -190,9 +192,11 @@ class Batcher:
             events.Ran(model, size, images, lease.slots, reserved, lease.predicted_s, compute_s)
         )
 
-    def _seconds(self, batch: Batch, *, wide: bool) -> float | None:
+    def _seconds(self, batch: Batch, *, wide: bool, contended: bool = False) -> float | None:
         images = sum(entry.rows for entry in batch)
-        return self._pace.seconds(batch[0].model, batch[0].size, images, wide=wide)
+        return self._pace.seconds(
+            batch[0].model, batch[0].size, images, wide=wide, contended=contended
+        )
 
 
 def _stop_for(batch: Batch) -> Stop:

@@ -19,6 +19,7 @@ class Lease:
     began: float
     predicted_s: float | None
     busy_before: float
+    contended: bool = False  # whether others waited when it was chosen
 
     def left_s(self, now: float) -> float:
         """Until it should be over; below 0 where it is late, or nobody knows."""
@@ -49,11 +50,13 @@ class Slots:
         """How many nobody has; below 0 while a run stands by."""
         return self.processors - sum(lease.slots for lease in self._leases)
 
-    def take(self, *, wide: bool, now: float, predicted_s: float | None) -> Lease:
+    def take(
+        self, *, wide: bool, now: float, predicted_s: float | None, contended: bool = False
+    ) -> Lease:
         """Have all of them, or one, as soon as they are free."""
         slots = self.processors if wide else 1
         begins = now + sorted(self.free_after(now))[slots - 1]
-        lease = Lease(wide, slots, begins, predicted_s, self._busy(now))
+        lease = Lease(wide, slots, begins, predicted_s, self._busy(now), contended)
         self._leases.append(lease)
         return lease
 
