@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
-import grpc
+import grpc.aio
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -34,8 +34,11 @@ from anyres_exporter.errors import BadRecipe  # noqa: E402
 from anyres_exporter.export import export  # noqa: E402
 from anyres_exporter.request import Sizes  # noqa: E402
 from anyres_proto.anyres.v1 import dense_prediction_pb2 as pb  # noqa: E402
+from anyres_proto.anyres.v1.dense_prediction_pb2_grpc import (  # noqa: E402
+    DensePredictionServiceStub,
+)
 from anyres_proto.card import ClassName, Description  # noqa: E402
-from anyres_proto.tensors import to_tensor  # noqa: E402
+from anyres_proto.tensors import to_array, to_tensor  # noqa: E402
 from anyres_server.main import running_server  # noqa: E402
 from anyres_server.settings.settings import Settings  # noqa: E402
 
@@ -191,6 +194,20 @@ async def test_many_pictures_have_their_objects_too(address: str) -> None:
     async with AsyncClient(address) as client:
         answers = client.predict_many([PICTURE] * 3, model="discs", output="instances")
         assert [len(each.prediction.instances()) async for each in answers] == [4, 4, 4]
+
+
+async def test_a_stream_answers_by_name(address: str, expected: Any) -> None:
+    asked = pb.PredictRequest(
+        model_name="discs", image=pb.Image(tensor=to_tensor(PICTURE)), output_names=["offset"]
+    )
+    async with grpc.aio.insecure_channel(address) as channel:
+        stub: Any = DensePredictionServiceStub(channel)
+        call = stub.PredictStream(iter([pb.PredictStreamRequest(id="7", request=asked)]))
+        answers = [answer async for answer in call]
+    (answer,) = answers
+    (output,) = answer.response.outputs
+    assert (answer.id, output.name) == ("7", "offset")
+    np.testing.assert_allclose(to_array(output.tensor), expected["offset"], atol=1e-5)
 
 
 async def test_a_file_of_a_huge_picture_holds_an_output_by_its_name(
