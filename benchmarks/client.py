@@ -37,6 +37,7 @@ from anyres_client.codec import predict_request
 from anyres_client.jobs.job import Job
 from anyres_client.jobs.running import run
 from anyres_client.many import IN_FLIGHT
+from anyres_client.stub import stub
 from anyres_proto.anyres.v1 import dense_prediction_pb2 as pb
 from anyres_proto.anyres.v1 import dense_prediction_pb2_grpc as pb_grpc
 from anyres_proto.card import AxisContract, Card, ClassName, ImageInput, Output, SizeContract
@@ -122,11 +123,11 @@ def bare(address: str, pixels: NDArray[np.uint8], images: int) -> None:
     """Through nothing but gRPC."""
     request = predict_request(pixels, "zones", "", ["classes"], 5)
     with grpc.insecure_channel(address) as channel, ThreadPoolExecutor(IN_FLIGHT) as pool:
-        stub: Any = pb_grpc.DensePredictionServiceStub(channel)
+        predict = stub(channel).Predict
 
         def some(count: int) -> None:
             for _ in range(count):
-                stub.Predict(request)
+                predict(request)
 
         list(pool.map(some, [images // IN_FLIGHT] * IN_FLIGHT))
 

@@ -13,6 +13,7 @@ import asyncio
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -29,8 +30,8 @@ from anyres_server.machine import processors
 from anyres_server.model import Model, Size
 from anyres_server.repository.cards import card_for
 from anyres_server.routing.pace import Pace
-from anyres_server.schedule.batching import Batcher, Computed, Run, computed
-from anyres_server.schedule.queue import BatchPolicy
+from anyres_server.schedule.batching import Batcher, Computed, Run, performed
+from anyres_server.schedule.queue import BatchPolicy, Piece
 from anyres_server.schedule.turns import Turns
 
 MODEL = Path("out/models/mobilenet_v2_fcn.onnx")
@@ -68,12 +69,13 @@ def batchers(threads: ThreadPoolExecutor) -> dict[str, Batcher]:
 
     turns = Turns(processors())
 
-    def compute(run: Run) -> Computed:
-        with turns.taken(run.slots):
-            return computed(run)
+    def perform(run: Run) -> Computed:
+        seen: list[Computed] = []
+        performed(run, turns.taken(run.slots), seen.append)
+        return seen[0]
 
     async def engine(run: Run) -> Computed:
-        return await asyncio.get_running_loop().run_in_executor(threads, compute, run)
+        return await asyncio.get_running_loop().run_in_executor(threads, perform, run)
 
     return {
         name: Batcher(engine, BatchPolicy(), pace, _nobody, processors=processors())
@@ -101,7 +103,9 @@ async def asked(batcher: Batcher, model: Model, callers: int, images: int) -> fl
 
     async def caller() -> None:
         for side in sides:
-            await batcher.infer(model, np.zeros(spec.shape(1, side, side), spec.dtype), names)
+            images = np.zeros(spec.shape(1, side, side), spec.dtype)
+            piece = Piece(images.shape, partial(np.copy, images), lambda outputs: None)
+            await batcher.infer(model, piece, names)
 
     began = perf_counter()
     async with asyncio.TaskGroup() as tasks:

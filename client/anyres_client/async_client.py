@@ -20,7 +20,7 @@ from anyres_client.flows import Ask, Call, Flow, advance
 from anyres_client.many import IN_FLIGHT, AsyncAnswers, awaited
 from anyres_client.picture import Picture
 from anyres_client.prediction import Prediction
-from anyres_proto.anyres.v1 import dense_prediction_pb2_grpc as pb_grpc
+from anyres_client.stub import stub
 from anyres_proto.card import Card
 
 T = TypeVar("T")
@@ -129,7 +129,7 @@ class AsyncClient:
 
     @cached_property
     def _stub(self) -> Any:
-        return pb_grpc.DensePredictionServiceStub(self._channel)
+        return stub(self._channel)
 
     async def _perform(self, flow: Flow[T], timeout: float | None = None) -> T:
         """Between calls a flow reads files and copies pixels: no work for an event loop."""

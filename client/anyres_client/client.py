@@ -31,8 +31,8 @@ from anyres_client.huge import Told, check_target, write_tiles
 from anyres_client.many import IN_FLIGHT, Answers, answered
 from anyres_client.picture import Picture
 from anyres_client.prediction import Prediction
+from anyres_client.stub import stub
 from anyres_client.tiles import Huge, Plan, Tiles, parts
-from anyres_proto.anyres.v1 import dense_prediction_pb2_grpc as pb_grpc
 from anyres_proto.card import Card
 
 T = TypeVar("T")
@@ -258,7 +258,7 @@ class Client:
 
     @cached_property
     def _stub(self) -> Any:
-        return pb_grpc.DensePredictionServiceStub(self._channel)
+        return stub(self._channel)
 
     def _perform(self, flow: Flow[T], timeout: float | None = None) -> T:
         step = advance(flow)

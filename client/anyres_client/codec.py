@@ -23,7 +23,8 @@ from anyres_client.picture import Picture
 from anyres_client.prediction import Prediction
 from anyres_proto.anyres.v1 import dense_prediction_pb2 as pb
 from anyres_proto.card import Card
-from anyres_proto.tensors import to_array, to_tensor
+from anyres_proto.packing import Part, field
+from anyres_proto.tensors import tensor_parts, to_array
 
 T = TypeVar("T")
 
@@ -66,21 +67,22 @@ ROUTES: Mapping[int, Route] = {
 
 def predict_request(
     source: Picture, model: str, version: str, outputs: Sequence[str], top_k: int
-) -> pb.PredictRequest:
-    """The request for one prediction.
+) -> bytes:
+    """The request for one prediction, as it travels.
 
     Raises:
         InvalidRequest: the picture cannot be read or sent.
     """
     kinds, names = wire_outputs(outputs)
-    return pb.PredictRequest(
+    image = field(pb.PredictRequest.IMAGE_FIELD_NUMBER, *_image(source))
+    rest = pb.PredictRequest(
         model_name=model,
         model_version=version,
-        image=_image(source),
         top_k=top_k,
         outputs=kinds,
         output_names=names,
     )
+    return b"".join((rest.SerializeToString(), *image))
 
 
 def wire_outputs(outputs: Sequence[str]) -> tuple[list[pb.OutputKind.ValueType], list[str]]:
@@ -120,18 +122,19 @@ def _key(output: pb.Output) -> str:
     return output.name if output.WhichOneof("what") == "name" else KEYS[output.kind]
 
 
-def _image(source: Picture) -> pb.Image:
+def _image(source: Picture) -> tuple[Part, ...]:
     """Files travel as they are; pixels as a tensor, without loss."""
     match source:
         case bytes():
-            return pb.Image(encoded=_fitting(source, len(source)))
+            return field(pb.Image.ENCODED_FIELD_NUMBER, _fitting(source, len(source)))
         case str() | PathLike():
             return _image(picture.read_file(source))
         case Image.Image():
             return _image(picture.pixels(source))
         case np.ndarray():
             array = _checked(source)
-            return pb.Image(tensor=to_tensor(_fitting(array, array.nbytes)))
+            tensor = tensor_parts(_fitting(array, array.nbytes))
+            return field(pb.Image.TENSOR_FIELD_NUMBER, *tensor)
     if callable(getattr(source, "read", None)):
         return _image(picture.read_open(source))
     raise InvalidRequest(

@@ -105,7 +105,7 @@ async def at_work(settings: Settings, stock: Stock, tell: Tell) -> AsyncIterator
     threads, admitted = settings.compute.threads, stock.admitted
     with (
         ThreadPoolExecutor(threads, "pixels") as pixels,
-        ThreadPoolExecutor(threads + 1, "networks") as networks,
+        ThreadPoolExecutor(2 * threads + 1, "networks") as networks,
     ):
         async with scheduling(settings, networks, stock.pace, tell) as batcher:
             bounds = Bounds(settings.limits.image_pixels, settings.limits.message_bytes)

@@ -20,6 +20,7 @@ from queue import Queue
 from threading import Thread
 from typing import Any, Self
 
+from anyres_proto.anyres.v1 import dense_prediction_pb2 as pb
 from anyres_proto.errors import CallFailed
 from anyres_proto.status import Problem
 from anyres_server.allocator import keep_freed
@@ -99,7 +100,10 @@ class LocalServer:
         self._end()
 
     def call(self, method: str, request: Any, timeout_s: float | None) -> Future[Any]:
-        """One call with one answer: a message, or its bytes. Fails with CallFailed."""
+        """One call with one answer: a message, or its bytes. Fails with CallFailed.
+
+        A request to predict comes as it travels, as the client puts it together.
+        """
         answer = self._answer(method, request, timeout_s)
         return asyncio.run_coroutine_threadsafe(answer, self._loop)
 
@@ -125,6 +129,8 @@ class LocalServer:
 
     async def _answer(self, method: str, request: Any, timeout_s: float | None) -> Any:
         async with _told(method, timeout_s):
+            if isinstance(request, bytes):
+                request = pb.PredictRequest.FromString(request)
             return await getattr(self._service, method)(request, None)
 
     async def _stream(

@@ -69,7 +69,8 @@ def test_pixels_of_another_depth_are_scaled_to_eight_bits(
 
 def test_floats_by_channel_are_the_networks_own_input_and_stay() -> None:
     planes = np.random.default_rng(0).normal(0, 9, (3, 4, 3)).astype(np.float32)
-    request = predict_request(planes, "zones", "", ["classes"], 5)
+    packed = predict_request(planes, "zones", "", ["classes"], 5)
+    request = pb.PredictRequest.FromString(packed)
     assert (to_array(request.image.tensor) == planes).all()
 
 

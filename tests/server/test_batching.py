@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from threading import Event
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import onnx.parser
@@ -19,8 +19,8 @@ from anyres_server.errors import Stopped, Unavailable
 from anyres_server.model import Array, Model
 from anyres_server.repository.cards import card_of
 from anyres_server.routing.pace import Pace
-from anyres_server.schedule.batching import Batcher, Computed, Run
-from anyres_server.schedule.queue import BatchPolicy, Ran
+from anyres_server.schedule.batching import Batcher, Computed, Run, make
+from anyres_server.schedule.queue import BatchPolicy, Piece, Ran
 from anyres_server.schedule.turns import Turns
 from anyres_server.settings.per_model import ModelSettings
 
@@ -41,6 +41,17 @@ class Net:
         raise NotImplementedError
 
 
+def cut(run: Run) -> Array:
+    return np.concatenate([entry.piece.cut() for entry in run.batch])
+
+
+def doubled(run: Run, images: Array, began: float) -> Computed:
+    took_s = asyncio.get_running_loop().time() - began
+    done = Computed(run.batch, tuple(images * 2 for _ in run.outputs), took_s)
+    make(done)
+    return done
+
+
 class Doubler:
     """Doubles every batch; holds each until `open` is set."""
 
@@ -52,7 +63,7 @@ class Doubler:
 
     async def __call__(self, run: Run) -> Computed:
         began = asyncio.get_running_loop().time()
-        images = np.concatenate(run.images)
+        images = cut(run)
         self.batches.append(images.shape)
         self.runs.append(run)
         await self.open.wait()
@@ -60,8 +71,7 @@ class Doubler:
             raise Stopped
         if (images < 0).any():
             raise ArithmeticError("negative")
-        took_s = asyncio.get_running_loop().time() - began
-        return Computed(tuple(images * 2 for _ in run.outputs), took_s)
+        return doubled(run, images, began)
 
 
 def model(network: Net, **settings: Any) -> Model:
@@ -103,8 +113,15 @@ def image(value: float, side: int = 2, rows: int = 1) -> Array:
     return np.full((rows, 1, side, side), value, np.float32)
 
 
-async def ask(batcher: Batcher, asked: Model, images: Array, *outputs: str) -> Ran:
-    return await batcher.infer(asked, images, outputs or ("y",))
+Arrays: TypeAlias = tuple[Array, ...]
+
+
+def piece(images: Array) -> Piece[Arrays]:
+    return Piece(images.shape, lambda: images, lambda outputs: outputs)
+
+
+async def ask(batcher: Batcher, asked: Model, images: Array, *outputs: str) -> Ran[Arrays]:
+    return await batcher.infer(asked, piece(images), outputs or ("y",))
 
 
 async def settle() -> None:
@@ -117,7 +134,7 @@ async def test_pieces_that_arrive_together_share_one_run() -> None:
     async with running(engine, max_batch_size=4, max_queue_delay_s=LONG_S) as batcher:
         answers = await asyncio.gather(*(ask(batcher, net, image(i)) for i in range(4)))
     assert engine.batches == [(4, 1, 2, 2)]
-    assert [float(answer.outputs[0][0, 0, 0, 0]) for answer in answers] == [0, 2, 4, 6]
+    assert [float(answer.made[0][0, 0, 0, 0]) for answer in answers] == [0, 2, 4, 6]
     assert {answer.batch_size for answer in answers} == {4}
 
 
@@ -155,7 +172,7 @@ async def test_pieces_that_want_different_outputs_do_not_share_a_run() -> None:
             ask(batcher, net, image(1), "y", "z"), ask(batcher, net, image(2), "y")
         )
     assert engine.batches == [(1, 1, 2, 2)] * 2
-    assert (len(both.outputs), len(one.outputs)) == (2, 1)
+    assert (len(both.made), len(one.made)) == (2, 1)
 
 
 async def test_of_two_batches_that_are_ready_the_older_goes_first() -> None:
@@ -194,8 +211,8 @@ async def test_several_images_of_one_caller_stay_together() -> None:
         pair, single = await asyncio.gather(
             ask(batcher, net, image(1, rows=2)), ask(batcher, net, image(3))
         )
-    assert (len(pair.outputs[0]), len(single.outputs[0])) == (2, 1)
-    assert float(single.outputs[0][0, 0, 0, 0]) == 6
+    assert (len(pair.made[0]), len(single.made[0])) == (2, 1)
+    assert float(single.made[0][0, 0, 0, 0]) == 6
 
 
 @pytest.mark.parametrize("victim", [0, 1, 2])
@@ -230,7 +247,7 @@ async def test_a_failure_reaches_every_caller_and_the_next_batch_still_runs() ->
             ask(batcher, net, image(-1)), ask(batcher, net, image(1)), return_exceptions=True
         )
         assert [type(error) for error in failed] == [ArithmeticError, ArithmeticError]
-        assert (await ask(batcher, net, image(3, rows=2))).outputs[0].shape == (2, 1, 2, 2)
+        assert (await ask(batcher, net, image(3, rows=2))).made[0].shape == (2, 1, 2, 2)
 
 
 async def test_as_many_runs_overlap_as_there_are_processors() -> None:
@@ -278,8 +295,7 @@ class OneByOne(Doubler):
         self.runs.append(run)
         began = asyncio.get_running_loop().time()
         await self.gates[-1].wait()
-        took_s = asyncio.get_running_loop().time() - began
-        return Computed(tuple(np.concatenate(run.images) * 2 for _ in run.outputs), took_s)
+        return doubled(run, cut(run), began)
 
 
 class Told(Pace):
@@ -426,7 +442,7 @@ async def test_every_run_is_told_with_what_it_took() -> None:
     events: list[Any] = []
     net = model(Net())
     async with running(Doubler(), tell=events.append) as batcher:
-        await batcher.infer(net, image(1, side=3, rows=2), ("y",), 12345)
+        await batcher.infer(net, piece(image(1, side=3, rows=2)), ("y",), 12345)
     (event,) = events
     assert (event.model, event.size, event.images, event.threads) == (net, (3, 3), 2, 1)
     assert (event.reserved_bytes, event.predicted_s) == (12345, None)

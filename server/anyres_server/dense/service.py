@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from math import prod
 from typing import Any, TypeAlias
 
@@ -38,6 +38,7 @@ from anyres_server.settings.sections import Uploads
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 NAME = "anyres.v1.DensePredictionService"
+SMALL_BYTES = 2**20
 DEFAULT_TOP_K = 5
 DEFAULT_THRESHOLD = 0.5
 KINDS = {pb.OutputKind.Value(f"OUTPUT_KIND_{kind.name}"): kind for kind in OutputKind}
@@ -64,10 +65,11 @@ class DensePredictionService(pb_grpc.DensePredictionServiceServicer):
         self._uploads = uploads
         self._disk = Disk(uploads.disk, uploads.folder)
 
-    # What is large is answered as it travels, put together off the event loop.
+    # What is large is put together off the event loop, as it travels.
     async def Predict(self, request: pb.PredictRequest, context: Context) -> bytes:  # type: ignore[override]  # noqa: N802 - the wire's name
         """Predict one image."""
-        return await asyncio.to_thread(_packed, await self._predict(request))
+        prediction = await self._predict(request)
+        return await _together(prediction, lambda: _packed(prediction))
 
     # The stubs know only generators; grpc.aio takes coroutines that write, too.
     async def PredictStream(  # type: ignore[override]  # noqa: N802 - the wire's name
@@ -154,7 +156,7 @@ class DensePredictionService(pb_grpc.DensePredictionServiceServicer):
             code, _ = answer.problem.code.value
             failure = pb.Failure(code=code, message=answer.message)
             return pb.PredictStreamResponse(id=request.id, failure=failure)
-        return await asyncio.to_thread(_in_stream, request.id, prediction)
+        return await _together(prediction, lambda: _in_stream(request.id, prediction))
 
 
 def _request(asked: pb.PredictRequest | pb.PredictTilesHeader, image: bytes | Array) -> Request:
@@ -231,6 +233,13 @@ def _response(prediction: Prediction) -> tuple[Part, ...]:
         ),
     ).SerializeToString()
     return head, *_outputs(pb.PredictResponse.OUTPUTS_FIELD_NUMBER, prediction.outputs)
+
+
+async def _together(prediction: Prediction, pack: Callable[[], bytes]) -> bytes:
+    """What is small takes less than the way to a thread and back."""
+    if sum(values.nbytes for values in prediction.outputs.values()) <= SMALL_BYTES:
+        return pack()
+    return await asyncio.to_thread(pack)
 
 
 def _packed(prediction: Prediction) -> bytes:

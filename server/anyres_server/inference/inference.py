@@ -1,10 +1,10 @@
 """The one use case: an image of any size in, what the model says about every cell out.
 
     gate -> header -> pictures' budget -> pixels -> route -> for each piece:
-        cut and scale -> activations' budget -> batch -> network -> reduce -> paste
+        activations' budget -> batch -> cut and scale -> network -> reduce -> paste
 
-A whole image is a single piece, so both routes are one path. The event loop never computes: pixels
-are worked on in one pool of threads, networks run in another.
+A whole image is a single piece, so both routes are one path. The event loop never computes: files
+are decoded in one pool of threads, pieces go their whole way in another.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from math import prod
+from typing import BinaryIO
 
 import numpy as np
 
 from anyres_analyzer import Cost
 from anyres_analyzer.tiling.plan import AxisTile, Tile
-from anyres_proto.card import Output
+from anyres_proto.card import ImageInput, Output
 from anyres_server.errors import TooLarge
 from anyres_server.inference.bounds import (
     Bounds,
@@ -29,16 +30,17 @@ from anyres_server.inference.bounds import (
     too_much,
 )
 from anyres_server.inference.canvas import Canvas, Mosaic, Placed
-from anyres_server.inference.pieces import Clock, Job, Pieces, computed_pixels
+from anyres_server.inference.pieces import Clock, Job, Pieces, Watch, computed_pixels
 from anyres_server.inference.several import several
 from anyres_server.model import Array, Model, Plan, Prediction, Request, RouteKind, Size, Timing
 from anyres_server.observe.asked import asked
 from anyres_server.observe.events import Answered
 from anyres_server.observe.tracing import passed
-from anyres_server.picture.image import check_pixels, decoding_bytes, open_image
+from anyres_server.picture.image import Opened, check_pixels, decoding_bytes, open_image
 from anyres_server.reduction.reduce import Reduction
 from anyres_server.routing.router import Route, Router
 from anyres_server.schedule.admission import Admission
+from anyres_server.schedule.queue import Piece
 
 IMAGES_IN_FLIGHT = 8  # of one request
 
@@ -156,9 +158,7 @@ class Inference:
     ) -> AsyncIterator[tuple[Job, Route]]:
         """The image's pixels and route, and the memory for them until the block ends."""
         clock = Clock()
-        opened = await self._pieces.off_loop(
-            open_image, request.image, model.card.input, self._bounds.image_pixels
-        )
+        opened = await self._opened(request.image, model.card.input)
         held = held_bytes(opened, model, reduction)
         pictures = self._admission.pictures
         if held > pictures.total:
@@ -166,12 +166,21 @@ class Inference:
                 await self._pieces.off_loop(too_much, pictures, model, opened.size, held)
             )
         async with self._admission.held(prod(opened.size), held):
-            source, clock.decode_s = await self._pieces.off_loop.timed(opened.decode)
-            passed("decode", clock.decode_s)
+            if opened.at_hand:
+                source = opened.decode()
+            else:
+                source, clock.decode_s = await self._pieces.off_loop.timed(opened.decode)
+                passed("decode", clock.decode_s)
             mosaic = Mosaic(model, source.size, reduction)
             route = await self._route(model, source.size, mosaic.asked)
             self._pieces.check_due(model, route)
             yield Job(model, source, mosaic, clock), route
+
+    async def _opened(self, image: bytes | BinaryIO | Array, spec: ImageInput) -> Opened:
+        limit = self._bounds.image_pixels
+        if isinstance(image, np.ndarray):
+            return open_image(image, spec, limit)
+        return await self._pieces.off_loop(open_image, image, spec, limit)
 
     async def infer(
         self,
@@ -185,7 +194,7 @@ class Inference:
         Args:
             model: whose network.
             shape: of the images, as the network takes them.
-            read: gets them, once there is room.
+            read: gets them, when their turn has nearly come.
             outputs: those that are wanted.
         """
         clock = Clock()
@@ -196,18 +205,18 @@ class Inference:
             check_outputs(shapes, outputs, self._bounds.answer_bytes)
             held = prod(shape) * np.dtype(dtype).itemsize
             async with self._admission.held(count * prod(size), held):
-                images, clock.decode_s = await self._pieces.off_loop.timed(read)
                 self._pieces.check_due(model, _whole(size, cost))
+                reading, names = Watch(), tuple(output.name for output in outputs)
+                piece = Piece(shape, reading.on(read), lambda found: found)
                 async with self._admission.activations.lent(cost.activation_bytes):
-                    names = tuple(output.name for output in outputs)
                     ran = await self._pieces.batcher.infer(
-                        model, images, names, cost.activation_bytes
+                        model, piece, names, cost.activation_bytes
                     )
-            clock.compute_s = ran.compute_s
+            clock.decode_s, clock.compute_s = reading.seconds, ran.compute_s
             passed("compute", ran.compute_s)
             plan = Plan(model, size, model.grid(size), RouteKind.WHOLE, 1)
             _tell(plan, count, count * prod(size), clock.timing())
-        return ran.outputs
+        return ran.made
 
     async def estimate(self, model: Model, size: Size) -> Estimate:
         """What an image of this size would cost, without running it."""

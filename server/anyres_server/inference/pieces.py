@@ -1,10 +1,10 @@
 """The pieces of one image on their way through the network, several at a time.
 
-for each piece:   cut and scale -> activations' budget -> batch -> network -> reduce, make -> keep
+for each piece:   activations' budget -> batch -> cut and scale -> network -> reduce, make -> keep
 
 As many are under way as there are processors, and one more: while those compute, the next is cut or
-the last reduced. What a caller makes of a piece's results is made in the thread that reduced them:
-from thread to thread takes as long as a small network.
+the last reduced. From the cut to what a caller makes of the results, a piece stays in the thread
+that runs the network: from thread to thread takes as long as a small network.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from time import monotonic, perf_counter
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
 import numpy as np
 
@@ -30,7 +30,9 @@ from anyres_server.routing.pace import Pace
 from anyres_server.routing.router import Route
 from anyres_server.schedule.admission import Budget
 from anyres_server.schedule.batching import Batcher
+from anyres_server.schedule.queue import Piece
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -48,6 +50,25 @@ class Clock:
         busy_s = self.decode_s + self.compute_s + self.reduce_s
         queue_s = max(0.0, perf_counter() - self.began - busy_s)
         return Timing(self.decode_s, queue_s, self.compute_s, self.reduce_s)
+
+
+@dataclass
+class Watch:
+    """Times work that is done in another thread, to be read when it is over."""
+
+    seconds: float = 0.0
+
+    def on(self, work: Callable[P, T]) -> Callable[P, T]:
+        """The same work, timed."""
+
+        def timed(*args: P.args, **kwargs: P.kwargs) -> T:
+            began = perf_counter()
+            try:
+                return work(*args, **kwargs)
+            finally:
+                self.seconds += perf_counter() - began
+
+        return timed
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,38 +157,44 @@ class Pieces:
     async def _piece(self, job: Job, tile: Tile, make: Callable[[Placed], T]) -> T:
         with stage("tile", top=tile.rows.start, left=tile.columns.start):
             reserved = job.model.cost(tile.size).activation_bytes
-            images = await self._cut(job, tile)  # while another one computes
-            waiting = perf_counter()
-            async with self.activations.lent(reserved):
-                ran = await self.batcher.infer(job.model, images, job.mosaic.asked, reserved)
-            del images
-            job.clock.compute_s += ran.compute_s
-            passed("queue", perf_counter() - waiting - ran.compute_s, ago_s=ran.compute_s)
-            passed("compute", ran.compute_s)
-            outputs = ran.outputs
+            cutting, making = Watch(), Watch()
+            piece = Piece(
+                job.model.card.input.shape(1, *tile.size),
+                cutting.on(lambda: _cut(job, tile)),
+                making.on(lambda outputs: make(job.mosaic.placed(tile, outputs))),
+            )
+            began = perf_counter()
             try:
-                made, seconds = await self.off_loop.timed(
-                    lambda: make(job.mosaic.placed(tile, outputs))
-                )
+                async with self.activations.lent(reserved):
+                    ran = await self.batcher.infer(job.model, piece, job.mosaic.asked, reserved)
             except NotANumber:
                 await self._check_numbers(job, tile)
                 raise
-            job.clock.reduce_s += seconds
-            passed("reduce", seconds)
-            return made
+            clock = job.clock
+            clock.decode_s += cutting.seconds
+            clock.compute_s += ran.compute_s
+            clock.reduce_s += making.seconds
+            _tell_stages(perf_counter() - began, cutting.seconds, ran.compute_s, making.seconds)
+            return ran.made
 
     async def _check_numbers(self, job: Job, tile: Tile) -> None:
         """Blame the image, where it is what holds no numbers."""
-        images = await self._cut(job, tile)
-        if not await self.off_loop(lambda: bool(np.isfinite(images).all())):
+        if not await self.off_loop(lambda: bool(np.isfinite(_cut(job, tile)).all())):
             raise InvalidRequest("the image holds NaN or infinity, so there is no answer")
 
-    async def _cut(self, job: Job, tile: Tile) -> Array:
-        rows, columns = (slice(axis.start, axis.stop) for axis in (tile.rows, tile.columns))
-        images, seconds = await self.off_loop.timed(lambda: job.source.cut(rows, columns))
-        job.clock.decode_s += seconds
-        passed("decode", seconds)
-        return images
+
+def _cut(job: Job, tile: Tile) -> Array:
+    rows, columns = (slice(axis.start, axis.stop) for axis in (tile.rows, tile.columns))
+    return job.source.cut(rows, columns)
+
+
+def _tell_stages(all_s: float, cut_s: float, compute_s: float, make_s: float) -> None:
+    """The spans of a piece; it waited before it was cut, and after that for its turn."""
+    passed("reduce", make_s)
+    passed("compute", compute_s, ago_s=make_s)
+    passed("decode", cut_s, ago_s=make_s + compute_s)
+    waited_s = max(0.0, all_s - cut_s - compute_s - make_s)
+    passed("queue", waited_s, ago_s=make_s + compute_s + cut_s)
 
 
 def computed_pixels(tiles: Iterable[Tile]) -> int:

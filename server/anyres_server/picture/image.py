@@ -27,7 +27,7 @@ from PIL.ImageFile import ImageFile
 from anyres_proto.card import ImageInput
 from anyres_server.errors import InvalidRequest, ServingError
 from anyres_server.model import Array, Floats, Size
-from anyres_server.picture.pixels import flattened, recoloured, refuse_deep
+from anyres_server.picture.pixels import flattened, recoloured, recolours, refuse_deep
 from anyres_server.picture.several import refuse_several
 
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")
@@ -124,6 +124,7 @@ class Opened:
     size: Size  # before the EXIF orientation
     held_bytes: int  # while it is being decoded, the file itself left out
     decode: Callable[[], Source]
+    at_hand: bool = False  # whether decoding takes no time
 
 
 def open_image(image: bytes | BinaryIO | Array, spec: ImageInput, max_pixels: int) -> Opened:
@@ -133,9 +134,9 @@ def open_image(image: bytes | BinaryIO | Array, spec: ImageInput, max_pixels: in
         InvalidRequest: it is no image, too large, or not what the model takes.
     """
     if isinstance(image, np.ndarray):
-        source = _from_array(image, spec)
-        check_pixels(source.size, max_pixels)
-        return Opened(source.size, image.nbytes, lambda: source)
+        opened = _from_array(image, spec)
+        check_pixels(opened.size, max_pixels)
+        return opened
     check_files(spec)
     if image == b"":
         raise InvalidRequest(f"the image is empty: 0 bytes; expected {WANTED}")
@@ -199,7 +200,7 @@ def check_scaling(spec: ImageInput) -> None:
         raise InvalidRequest(_only_tensors(spec))
 
 
-def _from_array(array: Array, spec: ImageInput) -> Source:
+def _from_array(array: Array, spec: ImageInput) -> Opened:
     if 0 in array.shape:
         raise InvalidRequest(f"the image is empty: its shape is {array.shape}")
     if array.dtype == np.float32 and spec.dtype == "float32":
@@ -208,16 +209,22 @@ def _from_array(array: Array, spec: ImageInput) -> Source:
                 f"a FLOAT32 image is ({spec.channels}, height, width) for this model; "
                 f"got {array.shape}"
             )
-        return Planes(array, spec)
+        planes = Planes(array, spec)
+        return Opened(planes.size, array.nbytes, lambda: planes, at_hand=True)
     check_scaling(spec)
     pixels = array[:, :, None] if array.ndim == 2 else array
-    if spec.channels == CHANNELS[spec.colour]:
-        pixels = recoloured(pixels, spec.channels)
-    if array.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != spec.channels:
+    at_hand = pixels.ndim == 3 and pixels.shape[2] == spec.channels
+    turned = spec.channels == CHANNELS[spec.colour] and recolours(pixels)
+    if array.dtype != np.uint8 or not (at_hand or turned):
         raise InvalidRequest(
             f"an image is {_tensors(spec)} for this model; got {array.dtype} {array.shape}"
         )
-    return Picture(pixels, spec)
+
+    def decode() -> Source:
+        return Picture(pixels if at_hand else recoloured(pixels, spec.channels), spec)
+
+    size = pixels.shape[0], pixels.shape[1]
+    return Opened(size, array.nbytes, decode, at_hand=at_hand)
 
 
 def _tensors(spec: ImageInput) -> str:

@@ -23,14 +23,13 @@ def flattened(image: Image.Image, mode: str) -> Image.Image:
     return _opaque(_eight_bit(image)).convert(mode)
 
 
-def recoloured(pixels: Array, channels: int) -> Array:
-    """Grey as RGB (3 channels) or colours as grey (1), as of a file that held such pixels.
+def recolours(pixels: Array) -> bool:
+    """Whether these are pixels (h, w, channels) as files hold them, in grey or in colours."""
+    return pixels.dtype == np.uint8 and pixels.ndim == 3 and pixels.shape[2] in (1, 3, 4)
 
-    What no file holds stays as it is.
-    """
-    held = pixels.dtype == np.uint8 and pixels.ndim == 3 and pixels.shape[2] in (1, 3, 4)
-    if not held or pixels.shape[2] == channels:
-        return pixels
+
+def recoloured(pixels: Array, channels: int) -> Array:
+    """Grey as RGB (3 channels) or colours as grey (1), as of a file that held such pixels."""
     image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
     made = np.asarray(flattened(image, "L" if channels == 1 else "RGB"))
     return made.reshape(*pixels.shape[:2], channels)

@@ -12,10 +12,11 @@ a few pieces in here at a time.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from time import monotonic
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 
@@ -25,16 +26,18 @@ from anyres_server.observe import events
 from anyres_server.routing.pace import Pace
 from anyres_server.schedule.benefit import Benefit
 from anyres_server.schedule.policy import goes_wide
-from anyres_server.schedule.queue import Batch, BatchPolicy, Entry, Queue, Ran
+from anyres_server.schedule.queue import Batch, BatchPolicy, Entry, Piece, Queue, Ran
 from anyres_server.schedule.slots import Lease, Slots
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """What the engine is to do, off the event loop; `images` are one batch, in parts."""
+    """What the engine is to do, off the event loop, for everyone of a batch."""
 
     model: Model
-    images: Sequence[Array]
+    batch: Batch
     outputs: tuple[str, ...]
     slots: int
     wide: bool
@@ -43,21 +46,77 @@ class Run:
 
 @dataclass(frozen=True, eq=False)
 class Computed:
-    """What came of it, and how long it took once it began."""
+    """What the network gave, for whom, and how long it took once it began."""
 
+    batch: Batch
     outputs: tuple[Array, ...]
     seconds: float
 
-
-def computed(run: Run) -> Computed:
-    """Do it; blocks."""
-    began = monotonic()
-    together = run.images[0] if len(run.images) == 1 else np.concatenate(run.images)
-    outputs = run.model.network(together, run.outputs, wide=run.wide, stop=run.stop)
-    return Computed(outputs, monotonic() - began)
+    @property
+    def images(self) -> int:
+        """Of all of them."""
+        return sum(entry.rows for entry in self.batch)
 
 
 Engine: TypeAlias = Callable[[Run], Awaitable[Computed]]
+
+
+def performed(
+    run: Run, turn: AbstractContextManager[None], over: Callable[[Computed], None]
+) -> None:
+    """A batch's whole way, in this thread: from thread to thread takes as long as a small network.
+
+    Args:
+        run: whose pieces are cut while others compute, and answered.
+        turn: a block in which the processors are the network's.
+        over: hears that the network is done; what is made of its outputs comes after.
+
+    Raises:
+        Stopped: nobody waits any more.
+    """
+    there = _cut(run)
+    with turn:
+        done = _computed(run, there)
+    over(done)
+    make(done)
+
+
+def _cut(run: Run) -> list[tuple[Entry, Array]]:
+    """Who still waits, and their images; who cannot have them is told why."""
+    there = []
+    for entry in run.batch:
+        if entry.reply.done():
+            continue
+        try:
+            there.append((entry, entry.piece.cut()))
+        except Exception as error:  # noqa: BLE001 - whoever asked gets it, whatever it is
+            entry.answer(error)
+    if not there:
+        raise Stopped(f"nobody waits for {run.model.name}")
+    return there
+
+
+def _computed(run: Run, there: list[tuple[Entry, Array]]) -> Computed:
+    images = [own for _, own in there]
+    began = monotonic()
+    together = images[0] if len(images) == 1 else np.concatenate(images)
+    outputs = run.model.network(together, run.outputs, wide=run.wide, stop=run.stop)
+    return Computed([entry for entry, _ in there], outputs, monotonic() - began)
+
+
+def make(done: Computed) -> None:
+    """Answer everyone with what is made of their part."""
+    start = 0
+    for entry in done.batch:
+        stop = start + entry.rows
+        own = tuple(output[start:stop] for output in done.outputs)
+        start = stop
+        if entry.reply.done():
+            continue
+        try:
+            entry.answer(Ran(entry.piece.make(own), done.seconds, done.images))
+        except Exception as error:  # noqa: BLE001 - whoever asked gets it, whatever it is
+            entry.answer(error)
 
 
 class Batcher:
@@ -89,19 +148,22 @@ class Batcher:
         self._changed = asyncio.Event()
 
     async def infer(
-        self, model: Model, images: Array, outputs: tuple[str, ...], reserved_bytes: int = 0
-    ) -> Ran:
-        """Run images through a model's network, with others where that pays.
+        self, model: Model, piece: Piece[T], outputs: tuple[str, ...], reserved_bytes: int = 0
+    ) -> Ran[T]:
+        """Run a piece through a model's network, with others where that pays.
 
         Args:
             model: whose network.
-            images: as it takes them, the batch axis first.
+            piece: what goes in, and what is made of what comes out.
             outputs: the names of those that are wanted.
             reserved_bytes: lent to it while it runs.
+
+        Raises:
+            Exception: whatever cutting it, the network, or making something of it raised.
         """
         now = asyncio.get_running_loop().time()
-        size = model.card.input.size(images.shape)
-        entry = Entry(model, images, outputs, size, reserved_bytes, came_at=now)
+        size = model.card.input.size(piece.shape)
+        entry = Entry(model, piece, outputs, size, reserved_bytes, came_at=now)
         self._queue.add(entry)
         self._changed.set()
         return await entry.reply
@@ -160,11 +222,10 @@ class Batcher:
         return self._answer(batch, lease)
 
     async def _answer(self, batch: Batch, lease: Lease) -> None:
-        parts = [entry.images for entry in batch]
         stop = _stop_for(batch)
-        run = Run(batch[0].model, parts, batch[0].outputs, lease.slots, lease.wide, stop)
+        run = Run(batch[0].model, batch, batch[0].outputs, lease.slots, lease.wide, stop)
         try:
-            done = await self._engine(run)
+            self._learn(await self._engine(run), lease)
         except asyncio.CancelledError:
             run.stop.say()
             _fail(batch, Unavailable("the server is shutting down"))
@@ -173,23 +234,22 @@ class Batcher:
             return  # nobody waits
         except Exception as error:  # noqa: BLE001 - whoever asked gets it, whatever it is
             _fail(batch, error)
-        else:
-            self._learn(batch, lease, done.seconds)
-            _share(batch, done.outputs, done.seconds)
         finally:
             self._slots.give_back(lease, asyncio.get_running_loop().time())
             self._changed.set()
 
-    def _learn(self, batch: Batch, lease: Lease, compute_s: float) -> None:
-        model, size, images = batch[0].model, batch[0].size, sum(entry.rows for entry in batch)
+    def _learn(self, done: Computed, lease: Lease) -> None:
+        model, size, images = done.batch[0].model, done.batch[0].size, done.images
         now = asyncio.get_running_loop().time()
         if lease.wide or self._slots.abreast(lease, now):
-            self._pace.note(model, size, images, compute_s, lease.wide, contended=lease.contended)
+            self._pace.note(
+                model, size, images, done.seconds, lease.wide, contended=lease.contended
+            )
             beside = self._slots.processors // lease.slots
-            self._benefit.note(model, size, images, compute_s, beside)
-        reserved = sum(entry.reserved_bytes for entry in batch)
+            self._benefit.note(model, size, images, done.seconds, beside)
+        reserved = sum(entry.reserved_bytes for entry in done.batch)
         self._tell(
-            events.Ran(model, size, images, lease.slots, reserved, lease.predicted_s, compute_s)
+            events.Ran(model, size, images, lease.slots, reserved, lease.predicted_s, done.seconds)
         )
 
     def _seconds(self, batch: Batch, *, wide: bool, contended: bool = False) -> float | None:
@@ -203,24 +263,13 @@ def _stop_for(batch: Batch) -> Stop:
     """Said once nobody of the batch waits any more."""
     stop = Stop()
 
-    def look(_: asyncio.Future[Ran]) -> None:
+    def look(_: object) -> None:
         if all(entry.reply.cancelled() for entry in batch):
             stop.say()
 
     for entry in batch:
         entry.reply.add_done_callback(look)
     return stop
-
-
-def _share(batch: Batch, outputs: tuple[Array, ...], compute_s: float) -> None:
-    """Give everyone their part."""
-    images, start = sum(entry.rows for entry in batch), 0
-    for entry in batch:
-        stop = start + entry.rows
-        if not entry.reply.done():
-            own = tuple(output[start:stop] for output in outputs)
-            entry.reply.set_result(Ran(own, compute_s, images))
-        start = stop
 
 
 def _fail(batch: Batch, error: Exception) -> None:

@@ -9,11 +9,14 @@ are dropped.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from anyres_server.model import Array, Model, Size
 from anyres_server.schedule.benefit import Benefit
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -35,10 +38,25 @@ class BatchPolicy:
 
 
 @dataclass(frozen=True, eq=False)
-class Ran:
-    """A piece's answer, in the order asked, and how long the run that it was part of took."""
+class Piece(Generic[T]):
+    """What goes into a network and what is made of what comes out, in the thread that runs it.
 
-    outputs: tuple[Array, ...]
+    Attributes:
+        shape: of the images, the batch axis first.
+        cut: the images, as the network takes them; asked for when its turn has nearly come.
+        make: given the outputs in the order asked, once others may run.
+    """
+
+    shape: tuple[int, ...]
+    cut: Callable[[], Array]
+    make: Callable[[tuple[Array, ...]], T]
+
+
+@dataclass(frozen=True, eq=False)
+class Ran(Generic[T]):
+    """What was made of a piece, and how long the run that it was part of took."""
+
+    made: T
     compute_s: float
     batch_size: int  # images in that run, its own included
 
@@ -48,19 +66,19 @@ class Entry:
     """One piece, and who waits for it."""
 
     model: Model
-    images: Array
+    piece: Piece[Any]
     outputs: tuple[str, ...]
     size: Size
     reserved_bytes: int
     came_at: float
-    reply: asyncio.Future[Ran] = field(
+    reply: asyncio.Future[Ran[Any]] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
 
     @property
     def rows(self) -> int:
         """How many images it is."""
-        return len(self.images)
+        return self.piece.shape[0]
 
     @property
     def pixels(self) -> int:
@@ -69,8 +87,21 @@ class Entry:
 
     def can_join(self, other: Entry) -> bool:
         """Whether both fit into one array for one network, and want the same of it."""
-        alike = self.images.shape[1:] == other.images.shape[1:] and self.outputs == other.outputs
+        alike = self.piece.shape[1:] == other.piece.shape[1:] and self.outputs == other.outputs
         return self.model is other.model and self.model.network.batches and alike
+
+    def answer(self, outcome: Ran[Any] | Exception) -> None:
+        """Tell whoever waits, from any thread."""
+        self.reply.get_loop().call_soon_threadsafe(_settle, self.reply, outcome)
+
+
+def _settle(reply: asyncio.Future[Ran[Any]], outcome: Ran[Any] | Exception) -> None:
+    if reply.done():
+        return
+    if isinstance(outcome, Exception):
+        reply.set_exception(outcome)
+    else:
+        reply.set_result(outcome)
 
 
 Batch: TypeAlias = list[Entry]
