@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
+from dataclasses import replace
 from threading import Event
 from types import SimpleNamespace
 from typing import Any, TypeAlias
@@ -19,7 +20,7 @@ from anyres_server.errors import Stopped, Unavailable
 from anyres_server.model import Array, Model
 from anyres_server.repository.cards import card_of
 from anyres_server.routing.pace import Pace
-from anyres_server.schedule.batching import Batcher, Computed, Run, make
+from anyres_server.schedule.batching import Batcher, Computed, Run, make, performed
 from anyres_server.schedule.queue import BatchPolicy, Piece, Ran
 from anyres_server.schedule.turns import Turns
 from anyres_server.settings.per_model import ModelSettings
@@ -465,3 +466,73 @@ async def test_the_backlog_is_what_is_under_way_and_what_waits() -> None:
     serving.cancel()
     with suppress(asyncio.CancelledError):
         await serving
+
+
+class Calling:
+    """A network that doubles at once."""
+
+    batches = True
+
+    def __call__(self, images: Array, outputs: Sequence[str], **how: Any) -> Arrays:
+        return tuple(images * 2 for _ in outputs)
+
+
+def broken(*_: Any) -> Any:
+    raise ArithmeticError("broken")
+
+
+async def in_thread(engine_of: Any, *pieces: Piece[Any]) -> list[Any]:
+    """What becomes of pieces that share one run, done in a thread as a server does it."""
+    net = Model(
+        "doubling",
+        "1",
+        card_of("doubling", analyze(GREY)),
+        lambda *_: SimpleNamespace(macs=1),  # type: ignore[arg-type,return-value]
+        Calling(),
+    )
+    seen: list[Computed] = []
+
+    async def engine(run: Run) -> Computed:
+        await asyncio.to_thread(performed, run, engine_of(run), seen.append)
+        return seen[-1]
+
+    asked: Any = engine
+    async with running(asked, max_batch_size=4, max_queue_delay_s=LONG_S) as batcher:
+        answers = [batcher.infer(net, piece, ("y",)) for piece in pieces]
+        found = await asyncio.gather(*answers, return_exceptions=True)
+    assert len(seen) == 1
+    return found
+
+
+async def test_a_piece_that_cannot_be_cut_or_made_something_of_fails_alone() -> None:
+    whole = [piece(image(value)) for value in (1, 2, 3, 4)]
+    first, uncut, unmade, last = (
+        whole[0],
+        replace(whole[1], cut=broken),
+        replace(whole[2], make=broken),
+        whole[3],
+    )
+    found = await in_thread(lambda _: nullcontext(), first, uncut, unmade, last)
+    assert [type(each).__name__ for each in found] == [
+        *("Ran", "ArithmeticError", "ArithmeticError", "Ran")
+    ]
+    assert [float(found[index].made[0][0, 0, 0, 0]) for index in (0, 3)] == [2, 8]
+    assert {found[index].batch_size for index in (0, 3)} == {3}
+
+
+async def test_pieces_are_cut_before_their_turn_and_made_something_of_after_it() -> None:
+    seen: list[str] = []
+
+    @contextmanager
+    def turn() -> Iterator[None]:
+        seen.append("turn")
+        yield
+        seen.append("over")
+
+    def cut() -> Array:
+        seen.append("cut")
+        return image(1)
+
+    lone = Piece((4, 1, 2, 2), lambda: np.repeat(cut(), 4, 0), lambda _: seen.append("made"))
+    await in_thread(lambda _: turn(), lone)
+    assert seen == ["cut", "turn", "over", "made"]
