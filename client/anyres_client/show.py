@@ -16,6 +16,7 @@ from rich.text import Text
 from anyres_client.answers import Estimate, ModelSummary, Size, percent, size_text
 from anyres_client.doctor import Finding
 from anyres_client.errors import InvalidRequest
+from anyres_client.instances import Instance
 from anyres_client.prediction import Prediction
 from anyres_client.printable import printable
 from anyres_proto.card import AxisContract, Card
@@ -67,11 +68,19 @@ def _shares(prediction: Prediction) -> str:
     return ", ".join(f"{share.name} {percent(share.share)}" for share in prediction.shares(3))
 
 
-def predictions_as_json(done: Done) -> None:
-    """One line a photo."""
+def predictions_as_json(done: Done, *, objects: bool = False) -> None:
+    """One line a photo, with its objects where they were asked for."""
     for photo, prediction in done:
         line = {"photo": str(photo), **prediction.summary(shares=10)}
+        if objects:
+            line["objects"] = [_object(each) for each in prediction.instances()]
         sys.stdout.write(json.dumps(line) + "\n")
+
+
+def _object(instance: Instance) -> dict[str, Any]:
+    """All of an object but its cells."""
+    fields = dataclasses.fields(instance)
+    return {each.name: getattr(instance, each.name) for each in fields if each.repr}
 
 
 def models_as_table(models: Sequence[ModelSummary]) -> None:

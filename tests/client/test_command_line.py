@@ -164,6 +164,36 @@ def test_predict_as_json_is_a_line_a_photo(anyres: Any, photo: Path) -> None:
     assert lines[0]["classes"][0]["share"] == 0.333333
 
 
+def test_predict_as_json_lists_the_objects_that_were_asked_for(anyres: Any, photo: Path) -> None:
+    code, out, _ = anyres("predict", photo, "--model", "zones", "--output", "instances", "--json")
+    objects = json.loads(out)["objects"]
+    assert code == 0
+    assert [each["id"] for each in objects] == list(range(1, len(objects) + 1))
+    height, width = np.asarray(Image.open(photo)).shape[:2]
+    assert sum(each["area"] for each in objects) == height * width
+    assert set(objects[0]) == {"id", "class_index", "class_name", "area", "box", "score"}
+
+
+def test_a_full_disk_has_its_name_whatever_is_saved(
+    anyres: Any, photo: Path, tmp_path: Path
+) -> None:
+    """The limit on a file's size stands for the disk: the kernel says no in the same place."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    old = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    for suffix, most in (("npy", 150), ("npz", 10), ("png", 10), ("json", 10)):
+        save = tmp_path / f"saved.{suffix}"
+        try:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (most, before[1]))
+            code, _, err = anyres("predict", photo, "--model", "zones", "--save", save)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        assert code == 2
+        assert one_line(err) == f"anyres predict: {photo}: cannot write {save}: File too large"
+        assert not save.exists()
+    signal.signal(signal.SIGXFSZ, old)
+
+
 def test_one_bad_photo_stops_no_other(anyres: Any, photo: Path, tmp_path: Path) -> None:
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"")

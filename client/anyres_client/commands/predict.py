@@ -100,7 +100,10 @@ def predict(
     with Client(connecting.connection(), timeout=timeout) as client, bar:
         done, failed = predict_each(order, client, bar.advance)
     if save != STANDARD:
-        (predictions_as_json if as_json else predictions_as_table)(done)
+        if as_json:
+            predictions_as_json(done, objects="instances" in outputs)
+        else:
+            predictions_as_table(done)
     if open_:
         for path in saved(order):
             if path.exists() and typer.launch(str(path)):
