@@ -30,7 +30,8 @@ from anyres_server.machine import processors
 from anyres_server.model import Model, Size
 from anyres_server.repository.cards import card_for
 from anyres_server.routing.pace import Pace
-from anyres_server.schedule.batching import Batcher, Computed, Run, performed
+from anyres_server.schedule.batching import Batcher
+from anyres_server.schedule.performing import Computed, Run, performed
 from anyres_server.schedule.queue import BatchPolicy, Piece
 from anyres_server.schedule.turns import Turns
 

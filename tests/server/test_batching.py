@@ -20,7 +20,8 @@ from anyres_server.errors import Stopped, Unavailable
 from anyres_server.model import Array, Model
 from anyres_server.repository.cards import card_of
 from anyres_server.routing.pace import Pace
-from anyres_server.schedule.batching import Batcher, Computed, Run, make, performed
+from anyres_server.schedule.batching import Batcher
+from anyres_server.schedule.performing import Computed, Run, make, performed
 from anyres_server.schedule.queue import BatchPolicy, Piece, Ran
 from anyres_server.schedule.turns import Turns
 from anyres_server.settings.per_model import ModelSettings
@@ -487,7 +488,7 @@ async def in_thread(engine_of: Any, *pieces: Piece[Any]) -> list[Any]:
         "doubling",
         "1",
         card_of("doubling", analyze(GREY)),
-        lambda *_: SimpleNamespace(macs=1),  # type: ignore[arg-type,return-value]
+        lambda *_: SimpleNamespace(macs=1),  # type: ignore[arg-type]
         Calling(),
     )
     seen: list[Computed] = []

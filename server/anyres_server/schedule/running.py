@@ -13,7 +13,8 @@ from anyres_server import machine
 from anyres_server.allocator import Freed
 from anyres_server.observe.events import Tell
 from anyres_server.routing.pace import Pace
-from anyres_server.schedule.batching import Batcher, Computed, Run, performed
+from anyres_server.schedule.batching import Batcher
+from anyres_server.schedule.performing import Computed, Run, performed
 from anyres_server.schedule.queue import BatchPolicy
 from anyres_server.schedule.turns import Turns
 from anyres_server.settings.settings import Settings
