@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 from time import perf_counter
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import typer
@@ -27,7 +27,7 @@ from rich.table import Table
 from anyres_analyzer import analyze
 from anyres_server.engine.session import open_engine
 from anyres_server.machine import processors
-from anyres_server.model import Model, Size
+from anyres_server.model import Model
 from anyres_server.repository.cards import card_for
 from anyres_server.routing.pace import Pace
 from anyres_server.schedule.batching import Batcher
@@ -47,15 +47,7 @@ class Told(Pace):
         super().__init__()
         self._told = {True: wide_s, False: narrow_s}
 
-    def seconds(
-        self,
-        model: Model,
-        size: Size,
-        images: int = 1,
-        *,
-        wide: bool = True,
-        contended: bool = False,
-    ) -> float | None:
+    def seconds(self, *_: Any, wide: bool = True, **__: Any) -> float | None:
         """What it was told."""
         return self._told[wide]
 

@@ -23,8 +23,8 @@ from anyres_client.picture import Picture
 from anyres_client.prediction import Prediction
 from anyres_proto.anyres.v1 import dense_prediction_pb2 as pb
 from anyres_proto.card import Card
-from anyres_proto.packing import Part, field
-from anyres_proto.tensors import tensor_parts, to_array
+from anyres_proto.requests import with_image
+from anyres_proto.tensors import to_array
 
 T = TypeVar("T")
 
@@ -74,7 +74,6 @@ def predict_request(
         InvalidRequest: the picture cannot be read or sent.
     """
     kinds, names = wire_outputs(outputs)
-    image = field(pb.PredictRequest.IMAGE_FIELD_NUMBER, *_image(source))
     rest = pb.PredictRequest(
         model_name=model,
         model_version=version,
@@ -82,7 +81,7 @@ def predict_request(
         outputs=kinds,
         output_names=names,
     )
-    return b"".join((rest.SerializeToString(), *image))
+    return with_image(rest, _image(source))
 
 
 def wire_outputs(outputs: Sequence[str]) -> tuple[list[pb.OutputKind.ValueType], list[str]]:
@@ -122,19 +121,18 @@ def _key(output: pb.Output) -> str:
     return output.name if output.WhichOneof("what") == "name" else KEYS[output.kind]
 
 
-def _image(source: Picture) -> tuple[Part, ...]:
+def _image(source: Picture) -> bytes | NDArray[Any]:
     """Files travel as they are; pixels as a tensor, without loss."""
     match source:
         case bytes():
-            return field(pb.Image.ENCODED_FIELD_NUMBER, _fitting(source, len(source)))
+            return _fitting(source, len(source))
         case str() | PathLike():
             return _image(picture.read_file(source))
         case Image.Image():
             return _image(picture.pixels(source))
         case np.ndarray():
             array = _checked(source)
-            tensor = tensor_parts(_fitting(array, array.nbytes))
-            return field(pb.Image.TENSOR_FIELD_NUMBER, *tensor)
+            return _fitting(array, array.nbytes)
     if callable(getattr(source, "read", None)):
         return _image(picture.read_open(source))
     raise InvalidRequest(

@@ -181,17 +181,20 @@ def test_a_full_disk_has_its_name_whatever_is_saved(
     resource = pytest.importorskip("resource")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     old = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    for suffix, most in (("npy", 150), ("npz", 10), ("png", 10), ("json", 10)):
-        save = tmp_path / f"saved.{suffix}"
-        try:
+    found = []
+    try:
+        for suffix, most in (("npy", 150), ("npz", 10), ("png", 10), ("json", 10)):
+            save = tmp_path / f"saved.{suffix}"
             resource.setrlimit(resource.RLIMIT_FSIZE, (most, before[1]))
-            code, _, err = anyres("predict", photo, "--model", "zones", "--save", save)
-        finally:
+            found.append((save, *anyres("predict", photo, "--model", "zones", "--save", save)))
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, old)
+    for save, code, _, err in found:
         assert code == 2
         assert one_line(err) == f"anyres predict: {photo}: cannot write {save}: File too large"
         assert not save.exists()
-    signal.signal(signal.SIGXFSZ, old)
 
 
 def test_one_bad_photo_stops_no_other(anyres: Any, photo: Path, tmp_path: Path) -> None:

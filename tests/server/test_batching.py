@@ -21,7 +21,7 @@ from anyres_server.model import Array, Model
 from anyres_server.repository.cards import card_of
 from anyres_server.routing.pace import Pace
 from anyres_server.schedule.batching import Batcher
-from anyres_server.schedule.performing import Computed, Run, make, performed
+from anyres_server.schedule.performing import Computed, Run, answer, performed
 from anyres_server.schedule.queue import BatchPolicy, Piece, Ran
 from anyres_server.schedule.turns import Turns
 from anyres_server.settings.per_model import ModelSettings
@@ -50,7 +50,7 @@ def cut(run: Run) -> Array:
 def doubled(run: Run, images: Array, began: float) -> Computed:
     took_s = asyncio.get_running_loop().time() - began
     done = Computed(run.batch, tuple(images * 2 for _ in run.outputs), took_s)
-    make(done)
+    answer(done)
     return done
 
 

@@ -13,8 +13,8 @@ import numpy as np
 
 from anyres_proto.anyres.v1 import dense_prediction_pb2 as pb
 from anyres_proto.inference import grpc_service_pb2 as oip
-from anyres_proto.packing import field
-from anyres_proto.tensors import tensor_parts, to_array, to_tensor
+from anyres_proto.requests import with_image
+from anyres_proto.tensors import to_array, to_tensor
 from anyres_server.bench.images import Images
 from anyres_server.bench.work import Work
 from anyres_server.dense.service import KIND_NUMBERS
@@ -58,14 +58,8 @@ class Dense:
 
     def request(self, index: int) -> bytes:
         """An image, as a message on the wire."""
-        sent = self._images.sent(index)
-        image = (
-            field(pb.Image.ENCODED_FIELD_NUMBER, sent)
-            if isinstance(sent, bytes)
-            else field(pb.Image.TENSOR_FIELD_NUMBER, *tensor_parts(sent))
-        )
-        rest = pb.PredictRequest(model_name=self._model, outputs=self._kinds).SerializeToString()
-        return b"".join((rest, *field(pb.PredictRequest.IMAGE_FIELD_NUMBER, *image)))
+        rest = pb.PredictRequest(model_name=self._model, outputs=self._kinds)
+        return with_image(rest, self._images.sent(index))
 
     def read(self, answer: bytes) -> tuple[Array, Told | None]:
         """The values in an answer."""

@@ -60,7 +60,7 @@ def performed(
     with turn:
         done = _computed(run, there)
     over(done)
-    make(done)
+    answer(done)
 
 
 def _cut(run: Run) -> list[tuple[Entry, Array]]:
@@ -86,7 +86,7 @@ def _computed(run: Run, there: list[tuple[Entry, Array]]) -> Computed:
     return Computed([entry for entry, _ in there], outputs, monotonic() - began)
 
 
-def make(done: Computed) -> None:
+def answer(done: Computed) -> None:
     """Answer everyone with what is made of their part."""
     start = 0
     for entry in done.batch:
